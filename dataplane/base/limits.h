@@ -1,0 +1,31 @@
+// limits.h - every bound of the data plane in one place, with what happens there.
+//
+// Thread: any. Memory: none.
+
+#pragma once
+
+enum {
+	// SMTP (RFC 5321 4.5.3.1, and what other servers use)
+	LIMIT_COMMAND_LINE_OCTETS = 512,  // with CRLF; more: 500 5.5.2, counted as an error
+	LIMIT_COMMAND_READ_OCTETS = 4096, // a line with no end by then: 500 5.5.2 and close
+	LIMIT_PATH_OCTETS = 256,          // more: 501 5.1.7 or 5.1.3
+	LIMIT_LOCAL_PART_OCTETS = 64,     // more: 501
+	LIMIT_DOMAIN_OCTETS = 255,        // more: 501
+	LIMIT_RECIPIENTS = 1000,          // more: 452 4.5.3 for each
+	LIMIT_ERRORS = 20,                // then 421 4.7.0 and close
+	LIMIT_RECEIVED_LINES = 30,        // more: 554 5.4.6
+	LIMIT_MESSAGE_OCTETS = 52428800,  // default of max_message; more: 552 5.3.4
+	LIMIT_COMMAND_S = 300,            // waiting for a command or a body octet: 421 4.4.2, close
+	LIMIT_CONNS_PER_CLIENT = 50,      // default of max_connections_per_client; more: 421 4.7.0
+
+	// Memory
+	LIMIT_BLOCK_OCTETS = 1024,      // one block of the small pool (envelopes, TCP queues)
+	LIMIT_SPOOL_BUF_OCTETS = 16384, // one body buffer on its way to the spooler
+
+	// Configuration
+	LIMIT_VSERVERS = 64,
+	LIMIT_WORKERS = 32,
+	LIMIT_PORTS = 8,
+	LIMIT_LISTEN = 64, // listen entries of one virtual server
+	LIMIT_NAME_OCTETS = 63,
+};

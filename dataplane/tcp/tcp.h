@@ -1,0 +1,158 @@
+// tcp.h - TCP (RFC 9293) as a deterministic function of segments and time.
+//
+// The core reads no clock, allocates nothing after tcp_stack_init(), knows no NIC and no globals. What it
+// wants to send it hands to env->emit(); what happened on a connection it tells the application through
+// struct tcp_app. The same code serves the worker, the load generator and the simulator.
+//
+// Thread:  the lcore that owns the stack; every function below.
+// Memory:  connections, hash table and blocks are given at init. Payload that cannot be consumed at once is copied
+//          into blocks, so no packet buffer is held after tcp_input() returns.
+// Blocks:  never.
+// Clock:   now_us is the caller's monotonic clock in microseconds, read once a loop.
+// Random:  config.secret keys initial sequence numbers (RFC 6528), timestamps offsets and the table's hash.
+//
+// Life of a connection: tcp_input() of a SYN (or tcp_connect()) takes a struct tcp_conn; app->opened() when
+// the handshake is done; app->data() for octets in order; app->acked() when send space came free;
+// app->peer_closed() when FIN arrived; app->closed() exactly once at the end for every connection that was
+// opened: (1) unreachable by segments, (2) no timer, (3) then its memory goes back.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/block_pool.h"
+#include "base/drop.h"
+#include "base/err.h"
+#include "base/siphash.h"
+#include "base/timer_wheel.h"
+#include "net/segment.h"
+
+struct tcp_conn;
+struct tcp_stack;
+
+enum tcp_close_reason {
+	TCP_CLOSED_ORDERLY, // both FINs exchanged
+	TCP_CLOSED_RESET,   // the peer sent RST
+	TCP_CLOSED_TIMEOUT, // retransmissions or window probes gave up
+	TCP_CLOSED_ABORTED, // we called tcp_abort()
+};
+
+// The application. user is tcp_stack_config.user. Functions may call tcp_send, tcp_close, tcp_abort,
+// tcp_set_deadline on the connection; none may call tcp_input or tcp_flush.
+struct tcp_app {
+	// A SYN for a new connection was accepted into the table: false refuses it (answered by RST).
+	// Called before any application state exists; NULL accepts everything.
+	bool (*accept)(void *user, const struct segment *syn, uint64_t now_us);
+	// Handshake complete.
+	void (*opened)(void *user, struct tcp_conn *conn, uint64_t now_us);
+	// Octets in order. Returns how many were consumed; the rest stays queued inside the
+	// receive window and comes again, in front, with the next data or after tcp_resume().
+	// in is contiguous and at least everything queued up to TCP_DATA_VIEW octets.
+	size_t (*data)(void *user, struct tcp_conn *conn, struct slice in, uint64_t now_us);
+	// Octets we sent were acknowledged; tcp_send_space() has grown.
+	void (*acked)(void *user, struct tcp_conn *conn, uint64_t now_us);
+	// FIN: no more data will come (after all data() was consumed). We may still send.
+	void (*peer_closed)(void *user, struct tcp_conn *conn, uint64_t now_us);
+	// The deadline of tcp_set_deadline() has passed.
+	void (*deadline)(void *user, struct tcp_conn *conn, uint64_t now_us);
+	// The end. conn may not be used after this returns. After TIME-WAIT is entered the application has
+	// no more say, so closed() comes then, not when TIME-WAIT ends.
+	void (*closed)(
+		void *user, struct tcp_conn *conn, enum tcp_close_reason why, uint64_t now_us);
+};
+
+// How segments leave. emit copies what it needs before it returns; s and its parts are the stack's.
+struct tcp_env {
+	void (*emit)(void *user, const struct segment *s);
+};
+
+enum {
+	TCP_DATA_VIEW = 16384,   // octets shown to app->data() at once when they were queued
+	TCP_SEND_BUFFER = 65536, // most octets tcp_send() queues on one connection by default
+	TCP_RECEIVE_WINDOW =
+		262144, // default most octets unread on one connection; sets the scale we offer
+};
+
+struct tcp_stack_config {
+	const struct tcp_app *app;
+	const struct tcp_env *env;
+	void *user;              // first argument of all app and env functions
+	uint32_t conns;          // most connections at once, embryonic and TIME-WAIT included
+	uint32_t blocks;         // blocks of LIMIT_BLOCK_OCTETS for queues
+	uint16_t mss;            // octets of payload our link takes (MTU - 40 for v4)
+	uint32_t send_buffer;    // octets; 0: TCP_SEND_BUFFER
+	uint32_t receive_window; // octets; 0: TCP_RECEIVE_WINDOW
+	uint32_t app_octets;     // application data behind each connection, see tcp_conn_app()
+	struct siphash_key secret;
+};
+
+// Counters, all of this stack. Drops are per enum drop.
+struct tcp_counters {
+	uint64_t segments_in, segments_out, retransmits, fast_retransmits, timeouts, resets_out,
+		resets_in;
+	uint64_t opened, closed, syns_in, table_full, no_buffer;
+};
+
+// Octets of memory tcp_stack_init() needs for this configuration.
+size_t tcp_stack_octets(const struct tcp_stack_config *config);
+
+// memory: tcp_stack_octets() octets, zeroed, aligned to 64; it is the stack, and the caller frees it after use.
+struct tcp_stack *tcp_stack_init(
+	void *memory, const struct tcp_stack_config *config, uint64_t now_us);
+
+// One received segment, checksum already verified. Answers go through emit (at once for RST and challenge ACKs, with
+// tcp_flush() for data and ACKs). DROP_NONE: handled; else why not, for the caller's counters. local data only:
+// the caller has already decided that dst and dst_port are served (listen = true) or asks for RST (false).
+enum drop tcp_input(struct tcp_stack *stack, const struct segment *s, bool listen, uint64_t now_us);
+
+// Send what the burst produced: new data, replies and FIN of each touched connection, with ACKs riding on them;
+// bare ACKs by the delayed-ACK rule. Call once after each burst of tcp_input/tcp_timers/application work.
+void tcp_flush(struct tcp_stack *stack, uint64_t now_us);
+
+// Run due timers (retransmit, persist, delayed ACK, application deadline, TIME-WAIT), at most budget.
+void tcp_timers(struct tcp_stack *stack, uint64_t now_us, uint32_t budget);
+
+// Nothing will happen before this time without a segment; at most limit_us ahead.
+uint64_t tcp_next_timer_us(const struct tcp_stack *stack, uint64_t now_us, uint64_t limit_us);
+
+// Active open. NULL: table full or the 4-tuple is in use. app->opened() or app->closed() follows.
+struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct segment *tuple, uint64_t now_us);
+
+// Queue octets behind what is already queued. All or nothing: false when tcp_send_space() is too small or the block
+// pool is empty, then nothing was queued.
+bool tcp_send(struct tcp_conn *conn, struct slice data, uint64_t now_us);
+size_t tcp_send_space(const struct tcp_conn *conn);
+
+// FIN after all queued data. data() is not called any more; what still arrives is discarded, bounded in time.
+void tcp_close(struct tcp_conn *conn, uint64_t now_us);
+
+// RST, and app->closed(TCP_CLOSED_ABORTED) before it returns.
+void tcp_abort(struct tcp_conn *conn, uint64_t now_us);
+
+// Show queued octets to app->data() again (after a verdict or a commit). Not from inside data().
+void tcp_resume(struct tcp_conn *conn, uint64_t now_us);
+
+// Call app->deadline() at due_us; 0: never. Replaces the one before.
+void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us);
+
+// Application memory of config.app_octets octets behind the connection; zeroed before opened().
+void *tcp_conn_app(struct tcp_conn *conn);
+
+// Index below config.conns and a generation that changes each time the slot is used again. A pair names one
+// connection for ever (up to 2^32 reuses); tcp_conn_find() gives NULL when that one is gone.
+uint32_t tcp_conn_index(const struct tcp_conn *conn);
+uint32_t tcp_conn_generation(const struct tcp_conn *conn);
+struct tcp_conn *tcp_conn_find(struct tcp_stack *stack, uint32_t index, uint32_t generation);
+
+// Addresses and ports: local is src of what we send.
+const struct ip_addr *tcp_conn_local(const struct tcp_conn *conn, uint16_t *port);
+const struct ip_addr *tcp_conn_peer(const struct tcp_conn *conn, uint16_t *port);
+
+// The n-th live opened connection at or after slot *cursor, for walks in steps (drain, status); NULL at the end.
+struct tcp_conn *tcp_conn_next(struct tcp_stack *stack, uint32_t *cursor);
+
+uint32_t tcp_conn_count(const struct tcp_stack *stack);
+const struct tcp_counters *tcp_stack_counters(const struct tcp_stack *stack);
+struct block_pool *tcp_stack_blocks(struct tcp_stack *stack);
