@@ -1,0 +1,180 @@
+// config.h - what the operator wrote, checked: the YAML file as one tree of plain structs.
+//
+// Thread:  any; immutable after config_load().
+// Memory:  one struct config owns everything it points at; config_free() gives it back (jemalloc, off the lcores).
+// Blocks:  config_load() reads files.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ip_addr.h"
+#include "base/limits.h"
+
+// Where a value stands in its file; all counted from 1. Line 0: a default nobody wrote.
+struct config_pos {
+	uint32_t line, column;
+};
+
+struct config_prefix {
+	struct ip_addr addr; // host bits are zero
+	uint8_t len;         // 0..128; a v4 prefix has 96 + its length (v4-mapped)
+	struct config_pos pos;
+	const char *text;    // as written
+};
+
+// only: these and nobody else. all_except: everybody but these.
+enum config_list_mode {
+	CONFIG_LIST_NONE, // not written: connections: everybody; relay: nobody
+	CONFIG_LIST_ONLY,
+	CONFIG_LIST_ALL_EXCEPT,
+};
+
+struct config_list {
+	enum config_list_mode mode;
+	struct config_pos pos;
+	struct config_prefix *prefixes;
+	uint32_t prefix_count;
+};
+
+enum config_refuse {
+	CONFIG_REFUSE_RESET, // default
+	CONFIG_REFUSE_DROP,
+	CONFIG_REFUSE_REPLY,
+};
+
+struct config_domain {
+	const char *name; // lower case, no final dot; a leading dot means any name below
+	struct config_pos pos;
+};
+
+struct config_listen {
+	struct ip_addr addr;
+	uint16_t port; // 25 unless written
+	struct config_pos pos;
+};
+
+enum config_log_format {
+	CONFIG_LOG_W3C,
+	CONFIG_LOG_JSON,
+	CONFIG_LOG_BOTH,
+};
+
+struct config_vserver {
+	const char *name;
+	struct config_pos pos;
+	bool all_unassigned;    // listen: all-unassigned
+	uint16_t all_unassigned_port;
+	struct config_listen *listen;
+	uint32_t listen_count;
+	const char *fqdn;       // default: the host's name
+	struct config_domain *local_domains, *relay_domains;
+	uint32_t local_domain_count, relay_domain_count;
+	struct config_list connections;
+	enum config_refuse refuse;
+	struct config_list relay;
+	bool open_relay_understood; // open_relay: i-understand
+	struct config_pos open_relay_pos;
+	uint32_t workers[LIMIT_WORKERS]; // lcores; empty: all of dataplane.workers
+	uint32_t worker_count;
+	uint32_t max_message_octets, max_recipients, max_connections, max_connections_per_client;
+	const char *log_file;   // NULL: VSERVER.log beside the spool
+	enum config_log_format log_format;
+};
+
+struct config_iface_addr {
+	struct ip_addr addr;
+	uint8_t len; // as in config_prefix
+	struct config_pos pos;
+};
+
+struct config_port {
+	const char *device; // DPDK device string or PCI address
+	struct config_pos pos;
+	struct config_iface_addr *addresses;
+	uint32_t address_count;
+	struct ip_addr gateway4;
+	bool has_gateway4;
+	uint16_t mtu;    // octets, 1500
+};
+
+enum config_poll {
+	CONFIG_POLL_ADAPTIVE,
+	CONFIG_POLL_BUSY,
+};
+
+enum config_huge {
+	CONFIG_HUGE_AUTO, // huge pages when the kernel has enough free, plain pages otherwise
+	CONFIG_HUGE_YES,
+	CONFIG_HUGE_NO,
+};
+
+struct config_dataplane {
+	uint32_t workers[LIMIT_WORKERS]; // lcore ids = CPU ids
+	uint32_t worker_count;
+	enum config_poll poll;
+	uint64_t memory_octets;
+	enum config_huge huge_pages;
+	uint32_t max_connections; // per worker
+	struct config_pos pos;
+};
+
+struct config_hop {
+	const char *host; // address or name
+	uint16_t port;    // 25 unless written
+};
+
+struct config_route {
+	struct config_domain *domains; // "*" matches all; ".example.net" any name below
+	uint32_t domain_count;
+	struct config_hop *hops;       // tried in order
+	uint32_t hop_count;
+	struct config_pos pos;
+};
+
+struct config_delivery {
+	uint32_t concurrency;          // connections to one next hop at once
+	uint32_t retry_first_s, retry_max_s, expire_s;
+	uint32_t connect_timeout_s;
+	struct ip_addr source;         // all zero: the kernel chooses
+	const char *helo;              // default: fqdn of the first virtual server
+};
+
+// guarantees: only relays_without_login for now; nobody = empty list with mode ONLY.
+struct config_guarantee {
+	const char *vserver;
+	struct config_list relays_without_login;
+	struct config_pos pos;
+};
+
+struct config {
+	const char *path; // as given, for messages
+	struct config_dataplane dataplane;
+	const char *control_socket, *control_user; // user: who the children run as; NULL: stay
+	struct config_port *ports;
+	uint32_t port_count;
+	struct config_prefix *own_networks;
+	uint32_t own_network_count;
+	const char *spool; // directory, absolute
+	struct config_route *routes;
+	uint32_t route_count;
+	struct config_delivery delivery;
+	struct config_vserver *vservers;
+	uint32_t vserver_count;
+	struct config_guarantee *guarantees;
+	uint32_t guarantee_count;
+	void *arena; // everything above
+};
+
+// Called once for each mistake, in order of position. message says what was found and what was expected.
+typedef void config_mistake_fn(void *user, const char *path, struct config_pos pos, const char *message);
+
+// Read and check path. text_fd: read the text from this descriptor (from offset 0) instead and use path only for names
+// and for relative paths; -1: open path. NULL when there was any mistake; all of them were reported.
+// Everything that does not need the running machine is checked here, the open-relay guard, the guarantees and double claims of
+// addresses included.
+struct config *config_load(const char *path, int text_fd, config_mistake_fn *mistake, void *user);
+
+void config_free(struct config *config);
