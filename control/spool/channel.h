@@ -2,6 +2,10 @@
 // supervisor makes and hands to both whenever one of them starts.
 //
 // Edge -> deliver: COMMITTED, INJECTED, SEGMENT_GONE, QUEUE_ASK. Deliver -> edge: INJECT, SEGMENT_DONE, QUEUE_ANSWER.
+// QUEUE_ASK is {"verb": V, "args": {...}} with V one of list, show, count, hold, release, retry, delete, bounce (args: id, sender,
+// recipient, client, vserver as strings, limit as integer; all that are given must hold), get, set (args: name, value; for
+// delivery.concurrency). QUEUE_ANSWER is {"ok": bool, "exit": 0..2, "text": for people, "data": {...}}, handed through to posternctl.
+//
 // A lost channel loses nothing: deliver finds messages by scanning when it starts and again when it gets a new channel.
 //
 // Thread: one at each end. Memory: none. Blocks: descriptors are non-blocking; a full channel makes the sender keep and try again.

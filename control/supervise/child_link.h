@@ -4,12 +4,14 @@
 // Supervisor -> child: CHANNEL (new seqpacket end towards the other child; replaces the one before), CONFIG (to deliver: a new running
 // configuration, a memfd), RELOAD (to edge), STOP (drain and exit 0).
 // Child -> supervisor: READY, CONFIG (from edge: this memfd is the running configuration now; the supervisor keeps it for children it starts
-// later and hands it to deliver; it never reads it), LOG_REOPEN is by SIGHUP-free verbs only.
+// later and hands it to deliver; it never reads it, and takes it only sealed, config_memfd.h), STOP (the operator said
+// `posternctl stop`: as if the supervisor had got SIGTERM).
 //
 // End of file at a child means that the supervisor is gone: the child exits at once (nothing acknowledged is lost by that).
 //
 // Arguments of a child: ARGV[1] = configuration path (for names and relative paths), with descriptors
 // CHILD_LINK_FD the link, CHILD_CONFIG_FD a memfd with the configuration text, and for edge CHILD_CONTROL_FD the listening control socket.
+// CHILD_LOCK_FD stays open and untouched: the lock on it tells the next supervisor that this child is still there.
 //
 // Thread: one at each end. Memory: none. Blocks: non-blocking descriptors in the children.
 
@@ -20,7 +22,8 @@
 enum {
 	CHILD_LINK_FD = 3,
 	CHILD_CONFIG_FD = 4,
-	CHILD_CONTROL_FD = 5, // edge only
+	CHILD_CONTROL_FD = 5, // edge only; /dev/null in the others
+	CHILD_LOCK_FD = 6,
 };
 
 enum child_link_kind {
