@@ -25,6 +25,7 @@ struct timer {
 
 struct timer_wheel {
 	struct timer *slots[TIMER_WHEEL_SLOTS];
+	struct timer *passing; // what is left of the slot timer_wheel_run() looks at now
 	uint64_t now_tick;
 	uint32_t count;
 };
@@ -39,9 +40,9 @@ void timer_wheel_arm(struct timer_wheel *wheel, struct timer *timer, uint64_t du
 // After this returns the wheel does not know timer any more.
 void timer_wheel_cancel(struct timer_wheel *wheel, struct timer *timer);
 
-// Call fire(owner, timer, now_us) for each timer that is due, at most budget of them; a fired timer is
-// out of the wheel and may be armed again or freed from inside fire. Returns how many fired; when
-// that is budget, call again in the next loop and nothing is skipped.
+// Call fire(owner, timer, now_us) for each timer that is due; budget bounds the entries looked at, fired or
+// passed on. A fired timer is out of the wheel and may be armed again or freed from inside fire, and fire may
+// arm or cancel any other. Returns how many fired; what the budget left over comes with the next call.
 uint32_t timer_wheel_run(
 	struct timer_wheel *wheel, uint64_t now_us, uint32_t budget, timer_fn *fire, void *owner);
 
