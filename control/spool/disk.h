@@ -28,7 +28,8 @@ struct disk {
 	int (*unlink)(struct disk *d, int dir, const char *name);
 	int (*rename)(struct disk *d, int dir, const char *from, const char *to);
 	int (*list)(struct disk *d, int dir, void (*each)(void *user, const char *name), void *user);
-	int (*lock)(struct disk *d, int dir, const char *name);                // one owner; -EWOULDBLOCK: taken
+	int (*lock)(struct disk *d, int dir, const char *name);                // one owner until close() or death; a handle. The real disk waits up to 5 s for a dying owner; -EWOULDBLOCK: taken
+	uint64_t (*random)(struct disk *d);                                    // for salts: unpredictable, but in tests
 };
 
 struct disk *disk_real(void);

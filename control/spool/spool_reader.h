@@ -36,7 +36,9 @@ MUST_CHECK enum err spool_reader_open(struct disk *disk, const char *directory, 
 void spool_reader_close(struct spool_reader *reader);
 
 // Every committed message of every segment, in order of segment and offset; message is valid until each returns.
-// corrupt: a bad record with valid ones behind it, already counted, scanning goes on.
+// corrupt: a bad record with valid ones behind it, or a commit record whose chunks are damaged; scanning goes on, the message is not
+// reported. The segment is to be kept for a person to look at: never declare it done.
+// The writer may be at work: messages not yet durable can be among them, and those that come behind the scan are not.
 struct spool_scan {
 	void (*message)(void *user, const struct spool_message *message);
 	void (*segment)(void *user, uint64_t segment, uint64_t octets); // before its messages
@@ -49,6 +51,9 @@ MUST_CHECK enum err spool_reader_scan(struct spool_reader *reader, const struct 
 MUST_CHECK enum err spool_reader_message(struct spool_reader *reader, uint64_t segment, uint64_t offset,
 	struct spool_message **message);
 void spool_message_free(struct spool_message *message);
+
+// The segment is unlinked: let go of its file, so that the space comes back.
+void spool_reader_segment_gone(struct spool_reader *reader, uint64_t segment);
 
 // Octets [from, from + len) of the body, checked against the extents' CRCs when an extent is first touched.
 MUST_CHECK enum err spool_reader_body(struct spool_reader *reader, const struct spool_message *message, uint64_t from,

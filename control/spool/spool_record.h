@@ -7,16 +7,22 @@
 // zeros to SPOOL_ALIGN octets. All integers are little-endian. A message is CHUNK records and one COMMIT record; messages interleave.
 // A torn tail (all records after the first bad one are bad) ends a segment; a bad record with valid ones behind it is corruption.
 //
+// Looking for valid records behind a bad one means looking inside message bodies, which strangers write. So every file has a
+// secret of its own, the salt, drawn at random when it is made, and no octets without it are a record: nobody can mail us one.
+//
 // Thread: any. Memory: none.
 
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
 	SPOOL_VERSION = 1,
 	SPOOL_ALIGN = 8,
 	SPOOL_MAGIC = 0x4e545350, // "PSTN"
+	SPOOL_PAYLOAD_MAX = 1 << 20, // octets; a longer record is a bad one
+	SPOOL_FIRST_OFFSET = 88,     // where the record behind HEADER starts
 };
 
 enum spool_record_type {
@@ -25,6 +31,30 @@ enum spool_record_type {
 	SPOOL_RECORD_COMMIT,     // envelope and chunk list
 	SPOOL_RECORD_SEAL,       // orderly end of the segment
 	SPOOL_RECORD_OUTCOME,    // in outcome logs: struct spool_outcome and text
+	SPOOL_RECORD_VOID,       // was a COMMIT that the disk failed and that was refused; the payload may be anything
+};
+
+struct spool_record {
+	uint32_t magic;
+	uint32_t crc32c;         // of the header behind this field
+	uint32_t octets;         // payload, without padding
+	uint32_t payload_crc32c; // of the payload
+	uint16_t type;           // enum spool_record_type
+	uint16_t version;
+	uint32_t reserved;   // 0
+	uint64_t message_id; // 0 for HEADER and SEAL
+	uint64_t epoch;      // policy epoch the message was accepted under
+	uint64_t offset;     // own position in the file, so that old octets at another place are no record
+	uint64_t segment;    // own segment number, likewise
+	uint64_t salt;       // of this file
+};
+
+struct spool_segment_header
+	SPOOL_RECORD_CHUNK,      // body octets
+	SPOOL_RECORD_COMMIT,     // envelope and chunk list
+	SPOOL_RECORD_SEAL,       // orderly end of the segment
+	SPOOL_RECORD_OUTCOME,    // in outcome logs: struct spool_outcome and text
+	SPOOL_RECORD_VOID,       // was a COMMIT that the disk failed and that was refused; the payload may be anything
 };
 
 struct spool_record {
@@ -81,3 +111,15 @@ struct spool_outcome {
 	int64_t at_s;
 	uint64_t related; // message id of the DSN, if any
 };
+
+// Fill in magic, version, reserved and crc32c; the caller has set the rest.
+void spool_record_seal(struct spool_record *record);
+
+// The header is whole and its lengths are possible. Says nothing about the payload.
+bool spool_record_is_valid(const struct spool_record *record);
+
+// Octets on disk of a record with this payload: header, payload, padding.
+static inline uint64_t spool_record_span(uint32_t octets)
+{
+	return (sizeof(struct spool_record) + octets + SPOOL_ALIGN - 1) & ~(uint64_t)(SPOOL_ALIGN - 1);
+}

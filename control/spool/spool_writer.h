@@ -40,6 +40,7 @@ struct spool_request {
 	uint32_t rcpt_count; // COMMIT
 	uint32_t flags;      // COMMIT: SPOOL_COMMIT_*
 	uint32_t origin;     // COMMIT
+	uint64_t body_octets; // COMMIT: of all its CHUNKs together; another sum means that one was lost: ERR_NO_MEMORY
 	uint64_t message_id;
 	uint64_t epoch;
 	struct spool_buf *buf; // NULL for ABORT
@@ -73,18 +74,28 @@ MUST_CHECK enum err spool_writer_open(const struct spool_writer_config *config, 
 // Upper 24 bits of message ids of this run; workers put their index and a counter below (message_id.h).
 uint64_t spool_writer_boot(const struct spool_writer *writer);
 
+// Number of the segment that is written now: goes into CHANNEL_SYNC.
+uint64_t spool_writer_segment(const struct spool_writer *writer);
+
+// How many requests may be put before the next spool_writer_sync() (LIMIT_SPOOL_BATCH after each).
+uint32_t spool_writer_room(const struct spool_writer *writer);
+
 // Take one request. Chunk octets are written at once or with others; nothing is durable yet.
 void spool_writer_put(struct spool_writer *writer, const struct spool_request *request, int64_t wall_s);
 
 // Write and sync everything put since the last call, then report an answer for every request, in order.
 // After a disk error every COMMIT is answered with it, and so is everything later, until the process is
-// restarted (ERR_DISK_IO) or space is back (ERR_DISK_FULL).
+// restarted (ERR_DISK_IO) or space is back (ERR_DISK_FULL). Without a COMMIT among them nothing is synced: buffers come back
+// after the write. To be called at least once a second, also with nothing put: it looks whether space is back.
 typedef void spool_answer_fn(void *user, const struct spool_answer *answer);
 void spool_writer_sync(struct spool_writer *writer, int64_t wall_s, spool_answer_fn *answer, void *user);
 
-// Every recipient of every message in this segment has an outcome: unlink it. Never the current one, nor one that holds chunks of
-// a message that is still open. True: gone (or was never there).
-bool spool_writer_segment_done(struct spool_writer *writer, uint64_t segment);
+// Every recipient of every message that has a record in this segment has an outcome: unlink it and sync the directory.
+// seen: segment of the last CHANNEL_SYNC or CHANNEL_COMMITTED that the deliverer had read when it said so. A commit it has not
+// read of may need this segment, so false while one could (segment >= seen, or chunks here of a message committed in
+// segment >= seen), while a message with chunks here is open, and for the highest segment, which keeps the boot
+// number. False is no error: the deliverer asks again later. True: gone (or was never there).
+bool spool_writer_segment_done(struct spool_writer *writer, uint64_t segment, uint64_t seen);
 
 bool spool_writer_is_accepting(const struct spool_writer *writer);
 void spool_writer_close(struct spool_writer *writer);

@@ -22,6 +22,15 @@ enum {
 	LIMIT_BLOCK_OCTETS = 1024,      // one block of the small pool (envelopes, TCP queues)
 	LIMIT_SPOOL_BUF_OCTETS = 16384, // one body buffer on its way to the spooler
 
+	// Spool
+	LIMIT_SPOOL_BATCH = 8192,           // requests between two syncs; the spooler takes no more then
+	LIMIT_SPOOL_OPEN = 16384,           // messages begun and not committed; more: 452 at their end
+	LIMIT_SPOOL_EXTENTS = 16384,        // chunks of one message; more: 452 at its end
+	LIMIT_SPOOL_EXTENTS_OPEN = 1 << 20, // chunks of all open messages together; more: 452 for the newest
+	LIMIT_SPOOL_ENVELOPE_OCTETS = 524288, // strings of one envelope; more: 452
+	LIMIT_SPOOL_SEGMENTS = 16384,       // files; more: as if the disk were full
+	LIMIT_OUTCOME_TEXT_OCTETS = 1024,   // of a remote server's reply; cut off there
+
 	// Configuration
 	LIMIT_VSERVERS = 64,
 	LIMIT_WORKERS = 32,
