@@ -1,0 +1,28 @@
+// arp.h - ARP over Ethernet (RFC 826): requests, replies, announcements (RFC 5227).
+//
+// Thread: any lcore. Memory: none. Blocks: never.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/drop.h"
+#include "net/frame.h"
+
+enum {
+	ARP_FRAME_OCTETS = 60, // with Ethernet padding
+};
+
+struct arp {
+	bool request; // else reply
+	struct mac sender_mac;
+	uint32_t sender, target; // v4, host order
+};
+
+enum drop arp_parse(const struct frame *f, struct arp *out);
+
+// Ask all who has target; target equal to sender announces (gratuitous ARP). Returns ARP_FRAME_OCTETS.
+uint32_t arp_build_request(uint8_t *out, struct mac sender_mac, uint32_t sender, uint32_t target);
+uint32_t arp_build_reply(
+	uint8_t *out, struct mac sender_mac, uint32_t sender, const struct arp *request);

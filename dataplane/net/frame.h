@@ -1,0 +1,63 @@
+// frame.h - Ethernet frames to struct segment and back: Ethernet II, IPv4 (RFC 791), ICMP echo, TCP (RFC 9293 3.1).
+//
+// Thread:  any lcore.
+// Memory:  a parsed frame borrows the octets it was parsed from.
+// Blocks:  never. Cost: parse O(headers), plus the payload when checksums are verified in software.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/drop.h"
+#include "base/slice.h"
+#include "net/segment.h"
+
+enum frame_kind {
+	FRAME_ARP,
+	FRAME_ICMP, // an echo request, verified
+	FRAME_TCP,
+};
+
+enum {
+	FRAME_ETHER_OCTETS = 14,
+	FRAME_HEADERS_MAX = 14 + 20 + 60, // what frame_build() writes before the payload
+
+	FRAME_IP_SUM_GOOD = 1,  // the port has verified the IPv4 header checksum
+	FRAME_TCP_SUM_GOOD = 2, // and the TCP checksum
+};
+
+struct mac {
+	uint8_t octets[6];
+};
+
+struct frame {
+	enum frame_kind kind;
+	struct mac src_mac, dst_mac;
+	struct ip_addr src, dst; // of the IP header
+	struct slice l3; // IP header and payload, without Ethernet padding; for ARP the ARP packet
+	uint16_t l4_offset; // in l3
+	struct segment tcp; // kind FRAME_TCP
+};
+
+// sums: FRAME_*_SUM_GOOD bits that the port vouches for; the rest is verified here.
+// DROP_NONE and *out filled, or the reason.
+enum drop frame_parse(struct slice octets, unsigned sums, struct frame *out);
+
+// Who does the checksums of what is sent.
+enum frame_sums {
+	FRAME_SUMS_SOFTWARE,
+	FRAME_SUMS_PORT, // IPv4 header zero, TCP pseudo header only
+};
+
+struct frame_route {
+	struct mac src_mac, dst_mac;
+	enum frame_sums sums;
+};
+
+// Write the whole frame of a segment at out. Returns its octets; 0: more than cap.
+uint32_t frame_build(
+	const struct segment *s, const struct frame_route *route, uint8_t *out, uint32_t cap);
+
+// Turn an echo request into its reply, in place (RFC 792). octets as given to frame_parse().
+void frame_echo_reply(const struct frame *f, uint8_t *octets);

@@ -1,0 +1,415 @@
+// Frames, ARP, neighbours: what is parsed, what is refused and under which name, and that build and parse agree.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "net/arp.h"
+#include "net/checksum.h"
+#include "net/frame.h"
+#include "net/iface.h"
+#include "net/neigh.h"
+
+enum { ROOM = 2048 };
+
+static struct segment sample(void)
+{
+	static const uint8_t text[] = "EHLO client.example\r\n";
+	struct segment s = {.src = ip_addr_from_v4(0x0a0caa14),
+		.dst = ip_addr_from_v4(0x0a0caa4a),
+		.src_port = 40000,
+		.dst_port = 25,
+		.seq = 0xfffffff0,
+		.ack = 77,
+		.window = 512,
+		.flags = SEGMENT_ACK | SEGMENT_PSH,
+		.part_count = 2};
+
+	s.options.has_timestamp = true;
+	s.options.tsval = 0x01020304;
+	s.options.tsecr = 0x05060708;
+	s.parts[0] = (struct slice){text, 5};
+	s.parts[1] = (struct slice){text + 5, sizeof(text) - 6};
+	s.payload_octets = sizeof(text) - 1;
+	return s;
+}
+
+static const struct frame_route route = {.src_mac = {{2, 0, 0, 0, 0, 1}},
+	.dst_mac = {{2, 0, 0, 0, 0, 2}},
+	.sums = FRAME_SUMS_SOFTWARE};
+
+static uint32_t build_sample(uint8_t out[ROOM])
+{
+	struct segment s = sample();
+	uint32_t n = frame_build(&s, &route, out, ROOM);
+
+	assert_int_not_equal(n, 0);
+	return n;
+}
+
+static enum drop parse(const uint8_t *octets, size_t len)
+{
+	struct frame f;
+
+	return frame_parse((struct slice){octets, len}, 0, &f);
+}
+
+static void test_frame_built_segment_parses_to_itself(void **state)
+{
+	uint8_t octets[ROOM];
+	uint32_t n = build_sample(octets);
+	struct segment s = sample();
+	struct frame f;
+
+	(void)state;
+	octets[n] = 0xaa; // Ethernet padding is not payload
+	assert_int_equal(frame_parse((struct slice){octets, n + 1}, 0, &f), DROP_NONE);
+	assert_int_equal(f.kind, FRAME_TCP);
+	assert_true(ip_addr_eq(&f.tcp.src, &s.src) && ip_addr_eq(&f.tcp.dst, &s.dst));
+	assert_int_equal(f.tcp.src_port, s.src_port);
+	assert_int_equal(f.tcp.dst_port, s.dst_port);
+	assert_int_equal(f.tcp.seq, s.seq);
+	assert_int_equal(f.tcp.ack, s.ack);
+	assert_int_equal(f.tcp.window, s.window);
+	assert_int_equal(f.tcp.flags, s.flags);
+	assert_int_equal(f.tcp.options.tsval, s.options.tsval);
+	assert_int_equal(f.tcp.options.tsecr, s.options.tsecr);
+	assert_int_equal(f.tcp.payload_octets, s.payload_octets);
+	assert_memory_equal(f.tcp.parts[0].at, "EHLO client.example\r\n", s.payload_octets);
+}
+
+static void test_frame_syn_options_round_trip(void **state)
+{
+	uint8_t octets[ROOM];
+	struct segment s = sample();
+	struct frame f;
+	uint32_t n;
+
+	(void)state;
+	s.flags = SEGMENT_SYN;
+	s.part_count = 0;
+	s.payload_octets = 0;
+	s.options.has_mss = s.options.has_scale = s.options.sack_permitted = true;
+	s.options.mss = 1460;
+	s.options.scale = 9;
+	n = frame_build(&s, &route, octets, ROOM);
+	assert_int_equal(frame_parse((struct slice){octets, n}, 0, &f), DROP_NONE);
+	assert_true(
+		f.tcp.options.has_mss && f.tcp.options.has_scale && f.tcp.options.sack_permitted);
+	assert_int_equal(f.tcp.options.mss, 1460);
+	assert_int_equal(f.tcp.options.scale, 9);
+}
+
+static void test_frame_sack_blocks_round_trip(void **state)
+{
+	uint8_t octets[ROOM];
+	struct segment s = sample();
+	struct frame f;
+	uint32_t n;
+
+	(void)state;
+	s.options.sack_count = 2;
+	s.options.sacks[0] = (struct segment_sack){10, 20};
+	s.options.sacks[1] = (struct segment_sack){30, 0xffffffff};
+	n = frame_build(&s, &route, octets, ROOM);
+	assert_int_equal(frame_parse((struct slice){octets, n}, 0, &f), DROP_NONE);
+	assert_int_equal(f.tcp.options.sack_count, 2);
+	assert_int_equal(f.tcp.options.sacks[1].left, 30);
+	assert_int_equal(f.tcp.options.sacks[1].right, 0xffffffff);
+}
+
+static void test_frame_too_large_for_room_is_not_built(void **state)
+{
+	uint8_t octets[ROOM];
+	struct segment s = sample();
+
+	(void)state;
+	assert_int_equal(
+		frame_build(&s, &route, octets, FRAME_HEADERS_MAX + s.payload_octets - 1), 0);
+}
+
+// One octet changed in a good frame, and the name under which it is dropped.
+static void test_frame_each_damage_has_its_name(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t to;
+		enum drop why;
+	} damages[] = {
+		{12, 0x86, DROP_ETH_TYPE}, {14, 0x65, DROP_IP_BAD}, // version 6 in an IPv4 frame
+		{14, 0x44, DROP_IP_BAD},                            // header length below 20
+		{16, 0xff, DROP_IP_BAD},                            // longer than the frame
+		{22, 1, DROP_IP_CHECKSUM},                          // time to live
+		{23, 17, DROP_IP_CHECKSUM},                         // UDP, header sum not made good
+		{50, 0, DROP_TCP_CHECKSUM},                         // checksum of TCP itself
+		{70, 'x', DROP_TCP_CHECKSUM},                       // payload
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		uint8_t octets[ROOM];
+		uint32_t n = build_sample(octets);
+
+		assert_int_not_equal(octets[damages[i].at], damages[i].to);
+		octets[damages[i].at] = damages[i].to;
+		assert_int_equal(parse(octets, n), damages[i].why);
+	}
+}
+
+static void fix_ip_sum(uint8_t *octets)
+{
+	uint16_t sum;
+
+	memset(octets + 24, 0, 2);
+	sum = (uint16_t)~checksum_fold(checksum_add(0, octets + 14, 20));
+	memcpy(octets + 24, &sum, 2);
+}
+
+static void test_frame_header_fields_with_good_sum_have_their_names(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t to;
+		enum drop why;
+	} fields[] = {
+		{20, 0x20, DROP_IP_FRAGMENT}, // more fragments
+		{23, 17, DROP_IP_PROTOCOL}, {26, 127, DROP_IP_SOURCE}, {26, 0, DROP_IP_SOURCE},
+		{26, 224, DROP_IP_SOURCE},
+		{29, 0x4a, DROP_IP_SOURCE}, // the source is the destination ("land")
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		uint8_t octets[ROOM];
+		uint32_t n = build_sample(octets);
+
+		octets[fields[i].at] = fields[i].to;
+		fix_ip_sum(octets);
+		assert_int_equal(parse(octets, n), fields[i].why);
+	}
+}
+
+static void test_frame_every_cut_is_refused(void **state)
+{
+	uint8_t octets[ROOM];
+	uint32_t n = build_sample(octets);
+
+	(void)state;
+	assert_int_equal(parse(octets, 13), DROP_ETH_SHORT);
+	for (uint32_t cut = 0; cut < n; cut++)
+		assert_int_not_equal(parse(octets, cut), DROP_NONE);
+}
+
+static void test_frame_option_of_length_zero_or_one_is_bad(void **state)
+{
+	(void)state;
+	for (uint8_t len = 0; len < 2; len++) {
+		uint8_t octets[ROOM];
+		uint32_t n = build_sample(octets);
+		struct frame f;
+
+		octets[54] = 8;
+		octets[55] = len;
+		// The port vouches for the sum: the parser itself must not loop.
+		assert_int_equal(frame_parse((struct slice){octets, n}, FRAME_TCP_SUM_GOOD, &f),
+			DROP_TCP_BAD);
+	}
+}
+
+static void test_frame_data_offset_below_five_is_bad(void **state)
+{
+	uint8_t octets[ROOM];
+	uint32_t n = build_sample(octets);
+	struct frame f;
+
+	(void)state;
+	octets[46] = 0x40;
+	assert_int_equal(
+		frame_parse((struct slice){octets, n}, FRAME_TCP_SUM_GOOD, &f), DROP_TCP_BAD);
+}
+
+static uint32_t build_ping(uint8_t out[ROOM])
+{
+	uint32_t n = 14 + 20 + 8 + 5;
+	uint16_t sum;
+
+	(void)build_sample(out);
+	out[17] = 20 + 8 + 5;
+	out[23] = 1;
+	fix_ip_sum(out);
+	memset(out + 34, 0, 13);
+	out[34] = 8;
+	memcpy(out + 42, "hello", 5);
+	sum = (uint16_t)~checksum_fold(checksum_add(0, out + 34, 13));
+	memcpy(out + 36, &sum, 2);
+	return n;
+}
+
+static void test_frame_ping_is_answered_in_place(void **state)
+{
+	uint8_t octets[ROOM];
+	uint32_t n = build_ping(octets);
+	struct frame f;
+
+	(void)state;
+	assert_int_equal(frame_parse((struct slice){octets, n}, 0, &f), DROP_NONE);
+	assert_int_equal(f.kind, FRAME_ICMP);
+	frame_echo_reply(&f, octets);
+	assert_int_equal(octets[34], 0);
+	assert_memory_equal(octets, route.src_mac.octets, 6);
+	assert_memory_equal(octets + 30, "\x0a\x0c\xaa\x14", 4);
+	assert_int_equal(checksum_fold(checksum_add(0, octets + 34, 13)), 0xffff);
+	assert_int_equal(checksum_fold(checksum_add(0, octets + 14, 20)), 0xffff);
+	assert_int_equal(parse(octets, n), DROP_ICMP_BAD); // a reply is nothing we asked for
+}
+
+static void test_checksum_parts_add_up_to_the_whole(void **state)
+{
+	uint8_t data[97];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 37 + 11);
+	for (size_t cut = 0; cut <= sizeof(data); cut++) {
+		uint64_t sum = checksum_add(0, data, cut);
+
+		if (cut % 2 == 0)
+			sum = checksum_add(sum, data + cut, sizeof(data) - cut);
+		else
+			sum = checksum_add_odd(sum, data + cut, sizeof(data) - cut);
+		assert_int_equal(
+			checksum_fold(sum), checksum_fold(checksum_add(0, data, sizeof(data))));
+	}
+}
+
+static const struct mac mac_a = {{2, 0, 0, 0, 0, 0xa}}, mac_b = {{2, 0, 0, 0, 0, 0xb}};
+
+static void test_arp_request_and_reply_round_trip(void **state)
+{
+	uint8_t octets[ARP_FRAME_OCTETS];
+	struct frame f;
+	struct arp arp;
+
+	(void)state;
+	assert_int_equal(
+		arp_build_request(octets, mac_a, 0x0a000001, 0x0a000002), ARP_FRAME_OCTETS);
+	assert_int_equal(frame_parse((struct slice){octets, sizeof(octets)}, 0, &f), DROP_NONE);
+	assert_int_equal(arp_parse(&f, &arp), DROP_NONE);
+	assert_true(arp.request && arp.sender == 0x0a000001 && arp.target == 0x0a000002);
+	assert_int_equal(arp_build_reply(octets, mac_b, 0x0a000002, &arp), ARP_FRAME_OCTETS);
+	assert_int_equal(frame_parse((struct slice){octets, sizeof(octets)}, 0, &f), DROP_NONE);
+	assert_int_equal(arp_parse(&f, &arp), DROP_NONE);
+	assert_true(!arp.request && arp.sender == 0x0a000002 && arp.target == 0x0a000001);
+	assert_memory_equal(arp.sender_mac.octets, mac_b.octets, 6);
+}
+
+static void test_arp_malformed_is_dropped(void **state)
+{
+	static const size_t at[] = {
+		14, 17, 18, 19, 20, 21, 22}; // types, lengths, operation, group sender address
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		uint8_t octets[ARP_FRAME_OCTETS];
+		struct frame f;
+		struct arp arp;
+
+		(void)arp_build_request(octets, mac_a, 0x0a000001, 0x0a000002);
+		octets[at[i]] = 0xff;
+		assert_int_equal(
+			frame_parse((struct slice){octets, sizeof(octets)}, 0, &f), DROP_NONE);
+		assert_int_equal(arp_parse(&f, &arp), DROP_ARP_BAD);
+	}
+}
+
+static void test_iface_next_hop_is_on_link_or_the_gateway(void **state)
+{
+	struct iface iface = {.address_count = 1, .addresses = {{0x0a0caa05, 0xffffff00}}};
+
+	(void)state;
+	assert_int_equal(iface_next_hop(&iface, 0x0a0caa20), 0x0a0caa20);
+	assert_int_equal(iface_next_hop(&iface, 0x08080808), 0);
+	iface.has_gateway = true;
+	iface.gateway = 0x0a0caa01;
+	assert_int_equal(iface_next_hop(&iface, 0x08080808), 0x0a0caa01);
+	assert_true(iface_has(&iface, 0x0a0caa05));
+	assert_false(iface_has(&iface, 0x0a0caa01));
+}
+
+static void test_neigh_unknown_waits_and_gets_its_frame_back(void **state)
+{
+	static struct neigh_table t;
+	struct mac mac;
+	int first, second;
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	assert_int_equal(neigh_find(&t, 0, 0x0a000002, 1000, &mac), NEIGH_WAIT_ASK);
+	assert_null(neigh_leave(&t, 0, 0x0a000002, &first));
+	assert_int_equal(neigh_find(&t, 0, 0x0a000002, 2000, &mac), NEIGH_WAIT);
+	assert_ptr_equal(neigh_leave(&t, 0, 0x0a000002, &second), &first);
+	assert_null(neigh_learn(&t, 1, 0x0a000002, mac_a, false, 3000)); // another port's neighbour
+	assert_ptr_equal(neigh_learn(&t, 0, 0x0a000002, mac_a, false, 3000), &second);
+	assert_int_equal(neigh_find(&t, 0, 0x0a000002, 4000, &mac), NEIGH_KNOWN);
+	assert_memory_equal(mac.octets, mac_a.octets, 6);
+}
+
+static void test_neigh_old_entry_is_asked_for_then_forgotten(void **state)
+{
+	static struct neigh_table t;
+	struct mac mac;
+	uint64_t us = 1000;
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	assert_null(neigh_learn(&t, 0, 0x0a000002, mac_a, true, us));
+	us += NEIGH_FRESH_US + 1;
+	assert_int_equal(neigh_find(&t, 0, 0x0a000002, us, &mac), NEIGH_KNOWN_ASK);
+	assert_int_equal(neigh_find(&t, 0, 0x0a000002, us, &mac), NEIGH_KNOWN);
+	us += NEIGH_STALE_US;
+	assert_int_equal(neigh_find(&t, 0, 0x0a000002, us, &mac), NEIGH_WAIT_ASK);
+}
+
+static void test_neigh_flood_stays_in_its_table(void **state)
+{
+	static struct neigh_table t;
+	struct mac mac;
+	uint32_t waits = 0;
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	for (uint32_t v4 = 1; v4 < 100000; v4++) {
+		(void)neigh_find(&t, 0, v4, v4, &mac);
+		waits += neigh_leave(&t, 0, v4, &mac) == NULL;
+	}
+	assert_in_range(waits, 1, NEIGH_SETS * NEIGH_WAYS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_frame_built_segment_parses_to_itself),
+		cmocka_unit_test(test_frame_syn_options_round_trip),
+		cmocka_unit_test(test_frame_sack_blocks_round_trip),
+		cmocka_unit_test(test_frame_too_large_for_room_is_not_built),
+		cmocka_unit_test(test_frame_each_damage_has_its_name),
+		cmocka_unit_test(test_frame_header_fields_with_good_sum_have_their_names),
+		cmocka_unit_test(test_frame_every_cut_is_refused),
+		cmocka_unit_test(test_frame_option_of_length_zero_or_one_is_bad),
+		cmocka_unit_test(test_frame_data_offset_below_five_is_bad),
+		cmocka_unit_test(test_frame_ping_is_answered_in_place),
+		cmocka_unit_test(test_checksum_parts_add_up_to_the_whole),
+		cmocka_unit_test(test_arp_request_and_reply_round_trip),
+		cmocka_unit_test(test_arp_malformed_is_dropped),
+		cmocka_unit_test(test_iface_next_hop_is_on_link_or_the_gateway),
+		cmocka_unit_test(test_neigh_unknown_waits_and_gets_its_frame_back),
+		cmocka_unit_test(test_neigh_old_entry_is_asked_for_then_forgotten),
+		cmocka_unit_test(test_neigh_flood_stays_in_its_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
