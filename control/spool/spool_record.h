@@ -26,7 +26,30 @@ enum {
 };
 
 enum spool_record_type {
-	SPOOL_RECORD_HEADER = 1, // struct spool_segment_header {
+	SPOOL_RECORD_HEADER = 1, // struct spool_segment_header
+	SPOOL_RECORD_CHUNK,      // body octets
+	SPOOL_RECORD_COMMIT,     // envelope and chunk list
+	SPOOL_RECORD_SEAL,       // orderly end of the segment
+	SPOOL_RECORD_OUTCOME,    // in outcome logs: struct spool_outcome and text
+	SPOOL_RECORD_VOID,       // was a COMMIT that the disk failed and that was refused; the payload may be anything
+};
+
+struct spool_record {
+	uint32_t magic;
+	uint32_t crc32c;         // of the header behind this field
+	uint32_t octets;         // payload, without padding
+	uint32_t payload_crc32c; // of the payload
+	uint16_t type;           // enum spool_record_type
+	uint16_t version;
+	uint32_t reserved;   // 0
+	uint64_t message_id; // 0 for HEADER and SEAL
+	uint64_t epoch;      // policy epoch the message was accepted under
+	uint64_t offset;     // own position in the file, so that old octets at another place are no record
+	uint64_t segment;    // own segment number, likewise
+	uint64_t salt;       // of this file
+};
+
+struct spool_segment_header {
 	uint64_t segment;
 	uint64_t boot;       // grows with each start of the spooler; upper part of message ids
 	int64_t created_s;   // UTC
