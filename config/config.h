@@ -22,7 +22,7 @@ struct config_prefix {
 	struct ip_addr addr; // host bits are zero
 	uint8_t len;         // 0..128; a v4 prefix has 96 + its length (v4-mapped)
 	struct config_pos pos;
-	const char *text;    // as written
+	const char *text; // as written
 };
 
 // only: these and nobody else. all_except: everybody but these.
@@ -65,11 +65,11 @@ enum config_log_format {
 struct config_vserver {
 	const char *name;
 	struct config_pos pos;
-	bool all_unassigned;    // listen: all-unassigned
+	bool all_unassigned; // listen: all-unassigned
 	uint16_t all_unassigned_port;
 	struct config_listen *listen;
 	uint32_t listen_count;
-	const char *fqdn;       // default: the host's name
+	const char *fqdn; // default: the host's name
 	struct config_domain *local_domains, *relay_domains;
 	uint32_t local_domain_count, relay_domain_count;
 	struct config_list connections;
@@ -80,7 +80,7 @@ struct config_vserver {
 	uint32_t workers[LIMIT_WORKERS]; // lcores; empty: all of dataplane.workers
 	uint32_t worker_count;
 	uint32_t max_message_octets, max_recipients, max_connections, max_connections_per_client;
-	const char *log_file;   // NULL: VSERVER.log beside the spool
+	const char *log_file; // NULL: VSERVER.log beside the spool
 	enum config_log_format log_format;
 };
 
@@ -97,7 +97,7 @@ struct config_port {
 	uint32_t address_count;
 	struct ip_addr gateway4;
 	bool has_gateway4;
-	uint16_t mtu;    // octets, 1500
+	uint16_t mtu; // octets, 1500
 };
 
 enum config_poll {
@@ -129,17 +129,17 @@ struct config_hop {
 struct config_route {
 	struct config_domain *domains; // "*" matches all; ".example.net" any name below
 	uint32_t domain_count;
-	struct config_hop *hops;       // tried in order
+	struct config_hop *hops; // tried in order
 	uint32_t hop_count;
 	struct config_pos pos;
 };
 
 struct config_delivery {
-	uint32_t concurrency;          // connections to one next hop at once
+	uint32_t concurrency; // connections to one next hop at once
 	uint32_t retry_first_s, retry_max_s, expire_s;
 	uint32_t connect_timeout_s;
-	struct ip_addr source;         // all zero: the kernel chooses
-	const char *helo;              // default: fqdn of the first virtual server
+	struct ip_addr source; // all zero: the kernel chooses
+	const char *helo;      // default: fqdn of the first virtual server
 };
 
 // guarantees: only relays_without_login for now; nobody = empty list with mode ONLY.
@@ -169,7 +169,8 @@ struct config {
 };
 
 // Called once for each mistake, in order of position. message says what was found and what was expected.
-typedef void config_mistake_fn(void *user, const char *path, struct config_pos pos, const char *message);
+typedef void config_mistake_fn(
+	void *user, const char *path, struct config_pos pos, const char *message);
 
 // Read and check path. text_fd: read the text from this descriptor (from offset 0) instead and use path only for names
 // and for relative paths; -1: open path. NULL when there was any mistake; all of them were reported.

@@ -41,14 +41,14 @@ struct snapshot {
 	const struct config *config;
 	struct snapshot_vserver *vservers;
 	uint16_t vserver_count;
-	uint16_t unassigned_vserver; // of listen: all-unassigned; SNAPSHOT_NO_VSERVER: none
-	uint16_t list_count;         // bits in a class
-	uint32_t class_count;        // class 0: in no list
-	uint32_t class_words;        // 64-bit words a class set has
-	const uint64_t *class_sets;  // class_count * class_words
+	uint16_t unassigned_vserver;    // of listen: all-unassigned; SNAPSHOT_NO_VSERVER: none
+	uint16_t list_count;            // bits in a class
+	uint32_t class_count;           // class 0: in no list
+	uint32_t class_words;           // 64-bit words a class set has
+	const uint64_t *class_sets;     // class_count * class_words
 	const struct prefix_trie *trie; // v4-mapped and v6 in one key space of 128 bits
-	void *bindings;              // listen address -> virtual server
-	void *class_table;           // the lcores' lookup table (dataplane/policy/class_table.h); NULL in tools
+	void *bindings;                 // listen address -> virtual server
+	void *class_table; // the lcores' lookup table (dataplane/policy/class_table.h); NULL in tools
 	void *arena;
 };
 
@@ -61,24 +61,27 @@ void snapshot_free(struct snapshot *snapshot); // not the class_table, which its
 uint16_t snapshot_vserver_at(const struct snapshot *snapshot, const struct ip_addr *local);
 
 // Whether that virtual server listens on this port of this address.
-bool snapshot_listens(const struct snapshot *snapshot, uint16_t vserver, const struct ip_addr *local, uint16_t port);
+bool snapshot_listens(const struct snapshot *snapshot, uint16_t vserver,
+	const struct ip_addr *local, uint16_t port);
 
 // Class of an address by the trie: exact, for tools and for checking the lcores' table. Cost: up to 128 steps.
 uint32_t snapshot_class_of(const struct snapshot *snapshot, const struct ip_addr *client);
 
 static inline bool snapshot_class_has(const struct snapshot *s, uint32_t class, uint16_t list)
 {
-	return s->class_sets[(uint64_t)class * s->class_words + list / 64] >> (list % 64) & 1;
+	return s->class_sets[(uint64_t) class * s->class_words + list / 64] >> (list % 64) & 1;
 }
 
 // Longest entry of this list that covers the address: the rule a log line names. NULL: none.
-const struct config_prefix *snapshot_entry_of(const struct snapshot *snapshot, uint16_t list,
-	const struct ip_addr *client);
+const struct config_prefix *snapshot_entry_of(
+	const struct snapshot *snapshot, uint16_t list, const struct ip_addr *client);
 
 // Every node of the trie in order of address, for building a lookup table: the class holds from this prefix down,
 // until a longer one. Returns false from fn to stop.
-typedef bool snapshot_prefix_fn(void *user, const struct ip_addr *addr, uint8_t len, uint32_t class);
+typedef bool snapshot_prefix_fn(
+	void *user, const struct ip_addr *addr, uint8_t len, uint32_t class);
 void snapshot_each_prefix(const struct snapshot *snapshot, snapshot_prefix_fn *fn, void *user);
 
 // Is domain (lower case, no final dot) in the set? The entry that says so, or NULL.
-const struct config_domain *snapshot_domain_find(const struct snapshot_domains *set, struct slice domain);
+const struct config_domain *snapshot_domain_find(
+	const struct snapshot_domains *set, struct slice domain);
