@@ -19,15 +19,15 @@
 
 enum channel_kind {
 	CHANNEL_COMMITTED = 1, // a message is durable: segment, offset
-	CHANNEL_SYNC,          // edge -> deliver, first record on a new channel: everything committed before it is found by a scan
-	                       // begun after it was read; segment: the one written now. COMMITTED can repeat what the scan found
-	CHANNEL_INJECT,        // part of a message made here (a DSN); more in flags until the last
-	CHANNEL_INJECTED,      // it is durable (status 0) or not (enum err); token as asked
-	CHANNEL_SEGMENT_DONE,  // every message with records in this segment is finished; token: segment of the last
-	                       // SYNC or COMMITTED read on this channel, must be above this segment. Not answered: ask again later
-	CHANNEL_SEGMENT_GONE,  // it is unlinked
-	CHANNEL_QUEUE_ASK,     // a queue command of the control socket: JSON text
-	CHANNEL_QUEUE_ANSWER,  // JSON text; CHANNEL_MORE: continued
+	CHANNEL_SYNC, // edge -> deliver, first record on a new channel: everything committed before it is found by a scan
+	// begun after it was read; segment: the one written now. COMMITTED can repeat what the scan found
+	CHANNEL_INJECT,   // part of a message made here (a DSN); more in flags until the last
+	CHANNEL_INJECTED, // it is durable (status 0) or not (enum err); token as asked
+	CHANNEL_SEGMENT_DONE, // every message with records in this segment is finished; token: segment of the last
+	// SYNC or COMMITTED read on this channel, must be above this segment. Not answered: ask again later
+	CHANNEL_SEGMENT_GONE, // it is unlinked
+	CHANNEL_QUEUE_ASK,    // a queue command of the control socket: JSON text
+	CHANNEL_QUEUE_ANSWER, // JSON text; CHANNEL_MORE: continued
 };
 
 enum {
@@ -39,13 +39,14 @@ enum {
 struct channel_record {
 	uint16_t kind;
 	uint16_t flags;
-	uint32_t octets;      // of data
-	uint64_t token;       // pairs questions with answers
+	uint32_t octets; // of data
+	uint64_t token;  // pairs questions with answers
 	uint64_t message_id;
 	uint64_t segment, offset;
 	uint32_t status;
-	uint32_t rcpt_count;  // INJECT: first record carries envelope strings as in struct spool_commit, then body in further ones
-	uint8_t data[];       // octets
+	uint32_t
+		rcpt_count; // INJECT: first record carries envelope strings as in struct spool_commit, then body in further ones
+	uint8_t data[];     // octets
 };
 
 // Send one record with record->octets octets of data. ERR_MORE: the channel is full, try again when it is writable.

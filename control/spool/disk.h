@@ -16,20 +16,25 @@
 #include <sys/uio.h>
 
 struct disk {
-	int (*open_dir)(struct disk *d, const char *path);                     // makes it if missing; a handle
-	int (*open)(struct disk *d, int dir, const char *name, int flags);     // O_CREAT|O_EXCL, O_RDONLY, O_RDWR
+	int (*open_dir)(struct disk *d, const char *path); // makes it if missing; a handle
+	int (*open)(struct disk *d, int dir, const char *name,
+		int flags); // O_CREAT|O_EXCL, O_RDONLY, O_RDWR
 	int (*close)(struct disk *d, int file);
 	int (*preallocate)(struct disk *d, int file, uint64_t octets);
-	ssize_t (*pwritev)(struct disk *d, int file, const struct iovec *iov, int count, uint64_t offset);
+	ssize_t (*pwritev)(
+		struct disk *d, int file, const struct iovec *iov, int count, uint64_t offset);
 	ssize_t (*pread)(struct disk *d, int file, void *to, size_t octets, uint64_t offset);
 	int64_t (*size)(struct disk *d, int file);
-	int (*sync_data)(struct disk *d, int file);                            // fdatasync
-	int (*sync_dir)(struct disk *d, int dir);                              // fsync of a directory
+	int (*sync_data)(struct disk *d, int file); // fdatasync
+	int (*sync_dir)(struct disk *d, int dir);   // fsync of a directory
 	int (*unlink)(struct disk *d, int dir, const char *name);
 	int (*rename)(struct disk *d, int dir, const char *from, const char *to);
-	int (*list)(struct disk *d, int dir, void (*each)(void *user, const char *name), void *user);
-	int (*lock)(struct disk *d, int dir, const char *name);                // one owner until close() or death; a handle. The real disk waits up to 5 s for a dying owner; -EWOULDBLOCK: taken
-	uint64_t (*random)(struct disk *d);                                    // for salts: unpredictable, but in tests
+	int (*list)(
+		struct disk *d, int dir, void (*each)(void *user, const char *name), void *user);
+	int (*lock)(struct disk *d, int dir,
+		const char *
+			name); // one owner until close() or death; a handle. The real disk waits up to 5 s for a dying owner; -EWOULDBLOCK: taken
+	uint64_t (*random)(struct disk *d); // for salts: unpredictable, but in tests
 };
 
 struct disk *disk_real(void);

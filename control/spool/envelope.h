@@ -33,7 +33,8 @@ void envelope_begin(struct envelope_writer *writer, envelope_take_fn *take, void
 // Append one string. ERR_NO_MEMORY: take() gave nothing, or the envelope would pass LIMIT_SPOOL_ENVELOPE_OCTETS.
 // Strings must have no NUL inside (the spooler refuses such an envelope: ERR_SPOOL_CORRUPT).
 MUST_CHECK enum err envelope_put(struct envelope_writer *writer, const void *octets, uint16_t len);
-MUST_CHECK enum err envelope_put_rcpt(struct envelope_writer *writer, const void *octets, uint16_t len);
+MUST_CHECK enum err envelope_put_rcpt(
+	struct envelope_writer *writer, const void *octets, uint16_t len);
 
 // Octets of a whole chain, and a copy of them into to.
 uint64_t envelope_octets(const struct spool_buf *chain);

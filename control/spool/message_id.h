@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum {
-	MESSAGE_ID_TEXT_MAX = 14, // 13 characters and NUL
+	MESSAGE_ID_TEXT_MAX = 14,       // 13 characters and NUL
 	MESSAGE_ID_WORKER_CONTROL = 63, // messages made here: DSNs
 };
 

@@ -17,10 +17,10 @@ struct outcome_log;
 // Lock, replay every entry through each (torn tails end a file), then start a new file for this run. After a crash an entry
 // can come more than once. ERR_SPOOL_LOCKED: another process has it.
 typedef void outcome_entry_fn(void *user, const struct spool_outcome_entry *entry);
-MUST_CHECK enum err outcome_log_open(struct disk *disk, const char *directory, outcome_entry_fn *each, void *user,
-	struct outcome_log **log);
+MUST_CHECK enum err outcome_log_open(struct disk *disk, const char *directory,
+	outcome_entry_fn *each, void *user, struct outcome_log **log);
 
-// Bad records with valid ones behind them, found when it was opened.
+// Damaged records (not torn tails) found when it was opened.
 uint64_t outcome_log_corrupt(const struct outcome_log *log);
 
 // Gather; nothing is durable until outcome_log_sync(). Text beyond LIMIT_OUTCOME_TEXT_OCTETS is cut off.

@@ -19,7 +19,8 @@ struct spool_message {
 	uint64_t id, epoch;
 	uint64_t segment, offset; // of the commit record
 	struct spool_commit commit;
-	const char *sender, *vserver, *fqdn, *client, *helo, *account; // NUL-ended, without NUL inside
+	const char *sender, *vserver, *fqdn, *client, *helo,
+		*account; // NUL-ended, without NUL inside
 	const char **rcpts;
 	struct spool_extent *extents;
 	void *memory;
@@ -32,11 +33,12 @@ struct spool_outcome_entry {
 	const char *text;
 };
 
-MUST_CHECK enum err spool_reader_open(struct disk *disk, const char *directory, struct spool_reader **reader);
+MUST_CHECK enum err spool_reader_open(
+	struct disk *disk, const char *directory, struct spool_reader **reader);
 void spool_reader_close(struct spool_reader *reader);
 
 // Every committed message of every segment, in order of segment and offset; message is valid until each returns.
-// corrupt: a bad record with valid ones behind it, or a commit record whose chunks are damaged; scanning goes on, the message is not
+// corrupt: a record that had been synced is damaged, or the chunks of a commit record are; scanning goes on, such a message is not
 // reported. The segment is to be kept for a person to look at: never declare it done.
 // The writer may be at work: messages not yet durable can be among them, and those that come behind the scan are not.
 struct spool_scan {
@@ -48,13 +50,13 @@ struct spool_scan {
 MUST_CHECK enum err spool_reader_scan(struct spool_reader *reader, const struct spool_scan *scan);
 
 // The message whose commit record is there. ERR_SPOOL_CORRUPT, ERR_NOT_FOUND, ERR_DISK_IO.
-MUST_CHECK enum err spool_reader_message(struct spool_reader *reader, uint64_t segment, uint64_t offset,
-	struct spool_message **message);
+MUST_CHECK enum err spool_reader_message(struct spool_reader *reader, uint64_t segment,
+	uint64_t offset, struct spool_message **message);
 void spool_message_free(struct spool_message *message);
 
 // The segment is unlinked: let go of its file, so that the space comes back.
 void spool_reader_segment_gone(struct spool_reader *reader, uint64_t segment);
 
 // Octets [from, from + len) of the body, checked against the extents' CRCs when an extent is first touched.
-MUST_CHECK enum err spool_reader_body(struct spool_reader *reader, const struct spool_message *message, uint64_t from,
-	void *to, uint32_t len);
+MUST_CHECK enum err spool_reader_body(struct spool_reader *reader,
+	const struct spool_message *message, uint64_t from, void *to, uint32_t len);

@@ -20,9 +20,9 @@
 
 // A buffer on its way to disk; made by a worker, given back to its pool by the same worker.
 struct spool_buf {
-	struct spool_buf *next;  // chain of an envelope that needs more than one
-	uint32_t octets;         // used
-	uint32_t home;           // worker whose pool it belongs to
+	struct spool_buf *next; // chain of an envelope that needs more than one
+	uint32_t octets;        // used
+	uint32_t home;          // worker whose pool it belongs to
 	uint8_t data[LIMIT_SPOOL_BUF_OCTETS];
 };
 
@@ -35,22 +35,23 @@ enum spool_request_kind {
 // Fixed record of the rings between workers and the spooler (64 octets at most).
 struct spool_request {
 	uint16_t kind;
-	uint16_t home;       // worker index
+	uint16_t home; // worker index
 	uint32_t conn, generation;
 	uint32_t rcpt_count; // COMMIT
 	uint32_t flags;      // COMMIT: SPOOL_COMMIT_*
 	uint32_t origin;     // COMMIT
-	uint64_t body_octets; // COMMIT: of all its CHUNKs together; another sum means that one was lost: ERR_NO_MEMORY
+	uint64_t
+		body_octets; // COMMIT: of all its CHUNKs together; another sum means that one was lost: ERR_NO_MEMORY
 	uint64_t message_id;
 	uint64_t epoch;
 	struct spool_buf *buf; // NULL for ABORT
 };
 
 struct spool_answer {
-	uint16_t kind;       // of the request
+	uint16_t kind; // of the request
 	uint16_t home;
 	uint32_t conn, generation;
-	uint32_t status;     // enum err; ERR_OK: durable (COMMIT)
+	uint32_t status; // enum err; ERR_OK: durable (COMMIT)
 	uint64_t message_id;
 	struct spool_buf *buf; // to give back, whole chain
 	// COMMIT and ERR_OK: where, for the deliverer
@@ -62,14 +63,15 @@ struct spool_writer;
 struct spool_writer_config {
 	struct disk *disk;
 	const char *directory;
-	uint64_t segment_octets; // preallocated size of a segment, 64 MiB; a message may span segments
-	uint64_t max_octets;     // of all segments; beyond: ERR_DISK_FULL; 0: no bound but the disk's
+	uint64_t
+		segment_octets; // preallocated size of a segment, 64 MiB; a message may span segments
+	uint64_t max_octets; // of all segments; beyond: ERR_DISK_FULL; 0: no bound but the disk's
 };
 
 // Lock the directory, look at what is there (the tail of the last segment is sealed by its reader's rules and never appended to), start a new
 // segment with the next boot number. wall_s: UTC seconds.
-MUST_CHECK enum err spool_writer_open(const struct spool_writer_config *config, int64_t wall_s,
-	struct spool_writer **writer);
+MUST_CHECK enum err spool_writer_open(
+	const struct spool_writer_config *config, int64_t wall_s, struct spool_writer **writer);
 
 // Upper 24 bits of message ids of this run; workers put their index and a counter below (message_id.h).
 uint64_t spool_writer_boot(const struct spool_writer *writer);
@@ -81,14 +83,16 @@ uint64_t spool_writer_segment(const struct spool_writer *writer);
 uint32_t spool_writer_room(const struct spool_writer *writer);
 
 // Take one request. Chunk octets are written at once or with others; nothing is durable yet.
-void spool_writer_put(struct spool_writer *writer, const struct spool_request *request, int64_t wall_s);
+void spool_writer_put(
+	struct spool_writer *writer, const struct spool_request *request, int64_t wall_s);
 
 // Write and sync everything put since the last call, then report an answer for every request, in order.
 // After a disk error every COMMIT is answered with it, and so is everything later, until the process is
 // restarted (ERR_DISK_IO) or space is back (ERR_DISK_FULL). Without a COMMIT among them nothing is synced: buffers come back
 // after the write. To be called at least once a second, also with nothing put: it looks whether space is back.
 typedef void spool_answer_fn(void *user, const struct spool_answer *answer);
-void spool_writer_sync(struct spool_writer *writer, int64_t wall_s, spool_answer_fn *answer, void *user);
+void spool_writer_sync(
+	struct spool_writer *writer, int64_t wall_s, spool_answer_fn *answer, void *user);
 
 // Every recipient of every message that has a record in this segment has an outcome: unlink it and sync the directory.
 // seen: segment of the last CHANNEL_SYNC or CHANNEL_COMMITTED that the deliverer had read when it said so. A commit it has not

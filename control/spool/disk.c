@@ -1,0 +1,183 @@
+#include "spool/disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	LOCK_TRIES = 100, // with LOCK_PAUSE_MS between: 5 s
+	LOCK_PAUSE_MS = 50,
+};
+
+static int failed(void)
+{
+	return -errno;
+}
+
+static int real_open_dir(struct disk *d, const char *path)
+{
+	int fd;
+
+	(void)d;
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return failed();
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 ? fd : failed();
+}
+
+static int real_open(struct disk *d, int dir, const char *name, int flags)
+{
+	int fd = openat(dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	(void)d;
+	return fd >= 0 ? fd : failed();
+}
+
+static int real_close(struct disk *d, int file)
+{
+	(void)d;
+	return close(file) == 0 ? 0 : failed();
+}
+
+// A file system without fallocate still gets the length, and says "no space" at the write.
+static int real_preallocate(struct disk *d, int file, uint64_t octets)
+{
+	(void)d;
+	if (fallocate(file, 0, 0, (off_t)octets) == 0)
+		return 0;
+	if (errno != EOPNOTSUPP)
+		return failed();
+	return ftruncate(file, (off_t)octets) == 0 ? 0 : failed();
+}
+
+static ssize_t real_pwritev(
+	struct disk *d, int file, const struct iovec *iov, int count, uint64_t offset)
+{
+	ssize_t n = pwritev(file, iov, count, (off_t)offset);
+
+	(void)d;
+	return n >= 0 ? n : failed();
+}
+
+static ssize_t real_pread(struct disk *d, int file, void *to, size_t octets, uint64_t offset)
+{
+	ssize_t n = pread(file, to, octets, (off_t)offset);
+
+	(void)d;
+	return n >= 0 ? n : failed();
+}
+
+static int64_t real_size(struct disk *d, int file)
+{
+	struct stat st;
+
+	(void)d;
+	return fstat(file, &st) == 0 ? st.st_size : failed();
+}
+
+static int real_sync_data(struct disk *d, int file)
+{
+	(void)d;
+	return fdatasync(file) == 0 ? 0 : failed();
+}
+
+static int real_sync_dir(struct disk *d, int dir)
+{
+	(void)d;
+	return fsync(dir) == 0 ? 0 : failed();
+}
+
+static int real_unlink(struct disk *d, int dir, const char *name)
+{
+	(void)d;
+	return unlinkat(dir, name, 0) == 0 ? 0 : failed();
+}
+
+static int real_rename(struct disk *d, int dir, const char *from, const char *to)
+{
+	(void)d;
+	return renameat(dir, from, dir, to) == 0 ? 0 : failed();
+}
+
+static int real_list(
+	struct disk *d, int dir, void (*each)(void *user, const char *name), void *user)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	int result;
+
+	(void)d;
+	if (stream == NULL)
+		return failed();
+	errno = 0;
+	while ((entry = readdir(stream)) != NULL) {
+		if (entry->d_name[0] != '.')
+			each(user, entry->d_name);
+		errno = 0;
+	}
+	result = errno == 0 ? 0 : failed();
+	closedir(stream);
+	return result;
+}
+
+// The predecessor may be in the middle of its death (a core dump, a last sync): that is worth a short wait.
+static int real_lock(struct disk *d, int dir, const char *name)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+	int fd = real_open(d, dir, name, O_RDWR | O_CREAT);
+	int error;
+
+	if (fd < 0)
+		return fd;
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return fd;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	error = failed();
+	close(fd);
+	return error;
+}
+
+static uint64_t real_random(struct disk *d)
+{
+	uint64_t value = 0;
+
+	(void)d;
+	while (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
+		continue;
+	return value;
+}
+
+struct disk *disk_real(void)
+{
+	static struct disk real = {
+		.open_dir = real_open_dir,
+		.open = real_open,
+		.close = real_close,
+		.preallocate = real_preallocate,
+		.pwritev = real_pwritev,
+		.pread = real_pread,
+		.size = real_size,
+		.sync_data = real_sync_data,
+		.sync_dir = real_sync_dir,
+		.unlink = real_unlink,
+		.rename = real_rename,
+		.list = real_list,
+		.lock = real_lock,
+		.random = real_random,
+	};
+
+	return &real;
+}

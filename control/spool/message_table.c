@@ -1,0 +1,129 @@
+#include "spool/message_table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+enum {
+	BUCKETS = LIMIT_SPOOL_OPEN * 2,
+	EXTENTS_KEPT = 32, // room that a free entry keeps for the next message
+};
+
+struct message_table {
+	uint32_t extents;
+	struct open_message *free_list;
+	struct open_message *buckets[BUCKETS];
+	struct open_message messages[LIMIT_SPOOL_OPEN];
+};
+
+static_assert((BUCKETS & (BUCKETS - 1)) == 0, "taken as a mask");
+
+struct message_table *message_table_new(void)
+{
+	struct message_table *table = calloc(1, sizeof(*table));
+
+	if (table == NULL)
+		return NULL;
+	for (uint32_t i = LIMIT_SPOOL_OPEN; i > 0; i--) {
+		table->messages[i - 1].next = table->free_list;
+		table->free_list = &table->messages[i - 1];
+	}
+	return table;
+}
+
+void message_table_free(struct message_table *table)
+{
+	for (uint32_t i = 0; i < LIMIT_SPOOL_OPEN; i++)
+		free(table->messages[i].extents);
+	free(table);
+}
+
+// Ids are our own: worker in the middle, counter below. Fibonacci hashing spreads both; no stranger chooses them.
+static struct open_message **bucket_of(struct message_table *table, uint64_t id)
+{
+	return &table->buckets[(id * 0x9e3779b97f4a7c15) >> 40 & (BUCKETS - 1)];
+}
+
+struct open_message *message_table_find(struct message_table *table, uint64_t id)
+{
+	struct open_message *message = *bucket_of(table, id);
+
+	while (message != NULL && message->id != id)
+		message = message->next;
+	return message;
+}
+
+struct open_message *message_table_add(struct message_table *table, uint64_t id)
+{
+	struct open_message **bucket = bucket_of(table, id);
+	struct open_message *message = table->free_list;
+
+	if (message == NULL)
+		return NULL;
+	table->free_list = message->next;
+	message->id = id;
+	message->body_octets = 0;
+	message->extent_count = 0;
+	message->failed = ERR_OK;
+	message->next = *bucket;
+	*bucket = message;
+	return message;
+}
+
+static enum err make_room(struct open_message *message)
+{
+	uint32_t room = message->extent_room == 0 ? 4 : message->extent_room * 2;
+	struct spool_extent *more = realloc(message->extents, room * sizeof(*more));
+
+	if (more == NULL)
+		return ERR_NO_MEMORY;
+	message->extents = more;
+	message->extent_room = room;
+	return ERR_OK;
+}
+
+enum err message_table_extend(struct message_table *table, struct open_message *message,
+	const struct spool_extent *extent)
+{
+	if (message->extent_count == LIMIT_SPOOL_EXTENTS ||
+		table->extents == LIMIT_SPOOL_EXTENTS_OPEN)
+		return ERR_NO_MEMORY;
+	if (message->extent_count == message->extent_room)
+		TRY(make_room(message));
+	message->extents[message->extent_count++] = *extent;
+	message->body_octets += extent->octets;
+	table->extents++;
+	return ERR_OK;
+}
+
+void message_table_remove(struct message_table *table, struct open_message *message)
+{
+	struct open_message **at = bucket_of(table, message->id);
+
+	while (*at != message)
+		at = &(*at)->next;
+	*at = message->next;
+	table->extents -= message->extent_count;
+	if (message->extent_room > EXTENTS_KEPT) {
+		free(message->extents);
+		message->extents = NULL;
+		message->extent_room = 0;
+	}
+	message->extent_count = 0;
+	message->next = table->free_list;
+	table->free_list = message;
+}
+
+uint64_t message_table_oldest(const struct message_table *table)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (uint32_t i = 0; i < LIMIT_SPOOL_OPEN; i++) {
+		const struct open_message *message = &table->messages[i];
+
+		if (message->extent_count > 0 && message->extents[0].segment < oldest)
+			oldest = message->extents[0].segment;
+	}
+	return oldest;
+}
