@@ -1,0 +1,38 @@
+#include "supervise/privileges.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+int privileges_find(const char *user, struct privileges_user *found)
+{
+	const struct passwd *entry;
+
+	errno = 0;
+	entry = getpwnam(user);
+	if (entry == NULL)
+		return errno == 0 ? -ENOENT : -errno;
+	found->uid = entry->pw_uid;
+	found->gid = entry->pw_gid;
+	return 0;
+}
+
+int privileges_drop(const struct privileges_user *found)
+{
+	pid_t parent = getppid();
+
+	if (geteuid() != 0)
+		return 0;
+	if (setgroups(1, &found->gid) < 0 || setresgid(found->gid, found->gid, found->gid) < 0 ||
+		setresuid(found->uid, found->uid, found->uid) < 0)
+		return -errno;
+	if (found->uid != 0 && setuid(0) == 0)
+		return -EPERM;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	return getppid() == parent ? 0 : -ESRCH;
+}
