@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -147,6 +148,7 @@ static void stage_start(struct stage *stage, const char *script)
 			.control_socket = -1,
 			.lock = -1};
 
+		prctl(PR_SET_PDEATHSIG, SIGTERM); // a test that fails leaves nothing behind
 		dup2(pipes[1], STDERR_FILENO);
 		_exit(supervisor_run(&options));
 	}
