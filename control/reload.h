@@ -1,0 +1,55 @@
+// reload.h - from a configuration text to the policy the workers run: built, checked against what cannot change while running,
+// published by one store, and given back when nobody can see it any more.
+//
+// Life of a policy: built -> published -> retired (a newer one is published) -> quiescent (every worker has passed a quiescent
+// state since) -> logged (the log rings were read once since, so that no record names its epoch) -> freed.
+//
+// Thread:  the control thread.
+// Memory:  configuration, snapshot and class table of the running policy and of up to RELOAD_HELD_MAX retired ones.
+// Blocks:  reads files, compiles; seconds for millions of entries. reload_collect() never blocks.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "config/config.h"
+#include "dataplane/edge.h"
+
+enum {
+	RELOAD_HELD_MAX =
+		8, // policies not freed yet; more: the reload is refused, as some worker does not move
+};
+
+struct reload;
+
+// Publish config (taken over, also on failure) as epoch 1: slots and states of edge->vservers, tunables, edge->policy. edge->qsbr must be there.
+// supervisor_link: told of every later configuration (child_link.h); -1: nobody is told.
+// ERR_NO_MEMORY: raise dataplane.memory.
+MUST_CHECK enum err reload_init(
+	struct edge *edge, struct config *config, int supervisor_link, struct reload **reload);
+
+// Read path (NULL: the one before), check, compile, publish, hand the text to the supervisor. The epoch now running, or 0
+// after a mistake: all of them were reported and nothing has changed.
+uint64_t reload_from_path(
+	struct reload *reload, const char *path, config_mistake_fn *mistake, void *user);
+
+// Take one step with retired policies. log_passes: how often all log rings were read so far (log_passes()).
+void reload_collect(struct reload *reload, uint64_t log_passes);
+
+// The policy of an epoch as long as it is not freed; NULL: gone, or never was.
+const struct edge_policy *reload_policy_of(const struct reload *reload, uint64_t epoch);
+const struct snapshot *reload_snapshot_of(const struct reload *reload, uint64_t epoch);
+
+// The running one.
+const struct edge_policy *reload_policy(const struct reload *reload);
+
+// limits.errors was set: sessions go by the limit in their struct smtp_service, so it is changed there, in place (one aligned store).
+void reload_set_errors(struct reload *reload, uint16_t errors);
+
+// Retired policies not freed yet, for status.
+unsigned reload_held(const struct reload *reload);
+
+// When all workers have ended.
+void reload_free(struct reload *reload);
