@@ -29,7 +29,10 @@ enum {
 struct deliver_link;
 
 struct deliver_link_events {
-	void (*segment_done)(void *user, uint64_t segment);
+	// CHANNEL_SEGMENT_DONE; seen: its token (spool_writer_segment_done).
+	void (*segment_done)(void *user, uint64_t segment, uint64_t seen);
+	// Number of the segment written now, for CHANNEL_SYNC.
+	uint64_t (*segment)(void *user);
 	// Part of a message the deliverer made; borrowed until return. octets of data follow the record.
 	void (*inject)(void *user, const struct channel_record *record);
 	void *user;
@@ -40,6 +43,9 @@ struct deliver_link *deliver_link_new(uv_loop_t *loop, const struct deliver_link
 // fd is taken over and made non-blocking; the channel before, and every question on it, ends.
 void deliver_link_attach(struct deliver_link *link, int fd);
 bool deliver_link_is_up(const struct deliver_link *link);
+
+// Commits happened that were not passed on: send SYNC again, so that the deliverer scans.
+void deliver_link_resync(struct deliver_link *link);
 
 void deliver_link_committed(
 	struct deliver_link *link, uint64_t message_id, uint64_t segment, uint64_t offset);
