@@ -125,7 +125,8 @@ struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct segment *tupl
 bool tcp_send(struct tcp_conn *conn, struct slice data, uint64_t now_us);
 size_t tcp_send_space(const struct tcp_conn *conn);
 
-// FIN after all queued data. data() is not called any more; what still arrives is discarded, bounded in time.
+// FIN after all queued data. data() and peer_closed() are not called any more, and the deadline is taken away; what
+// still arrives is discarded, bounded in time. Before opened(): the same as tcp_abort(). Twice: nothing more.
 void tcp_close(struct tcp_conn *conn, uint64_t now_us);
 
 // RST, and app->closed(TCP_CLOSED_ABORTED) before it returns.
@@ -153,6 +154,7 @@ const struct ip_addr *tcp_conn_peer(const struct tcp_conn *conn, uint16_t *port)
 // The n-th live opened connection at or after slot *cursor, for walks in steps (drain, status); NULL at the end.
 struct tcp_conn *tcp_conn_next(struct tcp_stack *stack, uint32_t *cursor);
 
+// Slots in use, embryonic and TIME-WAIT included.
 uint32_t tcp_conn_count(const struct tcp_stack *stack);
 const struct tcp_counters *tcp_stack_counters(const struct tcp_stack *stack);
 struct block_pool *tcp_stack_blocks(struct tcp_stack *stack);

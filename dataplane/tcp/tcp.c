@@ -1,0 +1,74 @@
+#include "tcp/tcp.h"
+
+#include <assert.h>
+
+#include "tcp/tcp_handshake.h"
+#include "tcp/tcp_output.h"
+#include "tcp/tcp_recv.h"
+#include "tcp/tcp_stack.h"
+#include "tcp/tcp_timer.h"
+
+struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct segment *tuple, uint64_t now_us)
+{
+	struct tcp_tuple t = tcp_tuple_of_output(tuple);
+
+	if (tcp_table_find(stack, &t) != NULL)
+		return NULL;
+
+	struct tcp_conn *conn = tcp_conn_take(stack, &t, tuple->nic_port);
+
+	if (conn == NULL) {
+		stack->counters.table_full++;
+		return NULL;
+	}
+	tcp_handshake_begin(conn, now_us);
+	return conn;
+}
+
+void tcp_flush(struct tcp_stack *stack, uint64_t now_us)
+{
+	struct tcp_conn *conn;
+
+	while ((conn = tcp_conn_untouch(stack)) != NULL)
+		if (conn->state != TCP_ST_CLOSED)
+			tcp_output_conn(conn, now_us);
+	tcp_conn_reap(stack);
+}
+
+void tcp_close(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (!tcp_conn_has_app(conn) || tcp_conn_has(conn, TCP_F_CLOSE))
+		return;
+	// RFC 9293 3.10.4: nothing was agreed on yet, so there is nothing to end in order.
+	if (tcp_conn_is_opening(conn)) {
+		tcp_abort(conn, now_us);
+		return;
+	}
+	conn->flags |= TCP_F_CLOSE;
+	tcp_conn_enter(
+		conn, conn->state == TCP_ST_CLOSE_WAIT ? TCP_ST_LAST_ACK : TCP_ST_FIN_WAIT_1);
+	tcp_recv_discard(conn);
+	tcp_output_on_consumed(conn);
+	tcp_timer_on_app_deadline(conn, 0);
+	tcp_conn_touch(conn);
+}
+
+void tcp_abort(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (!tcp_conn_has_app(conn))
+		return;
+	tcp_output_reset(conn);
+	tcp_conn_end(conn, TCP_CLOSED_ABORTED, now_us);
+}
+
+void tcp_resume(struct tcp_conn *conn, uint64_t now_us)
+{
+	assert(conn->stack->in_data == NULL);
+	tcp_recv_deliver(conn, now_us);
+}
+
+void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us)
+{
+	if (tcp_conn_has_app(conn))
+		tcp_timer_on_app_deadline(conn, due_us);
+}

@@ -1,0 +1,116 @@
+#include "tcp/tcp_ack.h"
+
+#include "base/seq.h"
+#include "tcp/tcp_congestion.h"
+#include "tcp/tcp_output.h"
+#include "tcp/tcp_rto.h"
+#include "tcp/tcp_send.h"
+#include "tcp/tcp_stack.h"
+#include "tcp/tcp_time_wait.h"
+#include "tcp/tcp_timer.h"
+
+void tcp_ack_take_window(struct tcp_conn *conn, const struct segment *s)
+{
+	// RFC 7323 2.2: the window of a SYN is not scaled.
+	uint8_t scale = s->flags & SEGMENT_SYN ? 0 : conn->snd_scale;
+	uint32_t window = (uint32_t)s->window << scale;
+
+	if (window > 0)
+		conn->probes = 0;
+	conn->snd_wnd = window;
+	conn->snd_wl1 = s->seq;
+	conn->snd_wl2 = s->ack;
+	if (window > conn->snd_wnd_max)
+		conn->snd_wnd_max = window;
+}
+
+static void update_window(struct tcp_conn *conn, const struct segment *s)
+{
+	bool newer = seq_lt(conn->snd_wl1, s->seq) ||
+		     (conn->snd_wl1 == s->seq && seq_le(conn->snd_wl2, s->ack));
+
+	if (!newer || seq_lt(s->ack, conn->snd_una))
+		return;
+	tcp_ack_take_window(conn, s);
+	// An answered probe: the peer lives.
+	if (conn->snd_wnd == 0)
+		conn->retries = 0;
+}
+
+// RFC 5681 2.
+static bool is_duplicate(const struct tcp_conn *conn, const struct segment *s)
+{
+	return s->ack == conn->snd_una && conn->snd_una != conn->snd_max && segment_len(s) == 0 &&
+	       (uint32_t)s->window << conn->snd_scale == conn->snd_wnd;
+}
+
+// Each one tells that a segment has left the network, so another may enter.
+static void on_duplicate(struct tcp_conn *conn)
+{
+	tcp_congestion_on_dup_ack(conn);
+	tcp_conn_touch(conn);
+}
+
+// Returns whether octets of the queue were acknowledged.
+static bool advance(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	uint32_t acked = s->ack - conn->snd_una;
+	uint32_t flight = conn->snd_nxt - conn->snd_una;
+	uint32_t octets = acked < conn->send_octets ? acked : conn->send_octets;
+
+	tcp_rto_on_ack(conn, s, now_us);
+	tcp_send_acked(conn, octets);
+	conn->snd_una = s->ack;
+	if (seq_lt(conn->snd_nxt, conn->snd_una))
+		conn->snd_nxt = conn->snd_una;
+	conn->retries = 0;
+	tcp_congestion_on_ack(conn, acked, flight);
+	tcp_timer_on_ack_advanced(conn, now_us);
+	tcp_conn_touch(conn);
+	return octets > 0;
+}
+
+// Our FIN is acknowledged.
+static void on_fin_acked(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (conn->state == TCP_ST_CLOSING) {
+		tcp_time_wait_enter(conn, now_us);
+	} else if (conn->state == TCP_ST_LAST_ACK) {
+		tcp_conn_end(conn, TCP_CLOSED_ORDERLY, now_us);
+	} else {
+		tcp_conn_enter(conn, TCP_ST_FIN_WAIT_2);
+		tcp_timer_on_linger(conn, now_us);
+	}
+}
+
+enum drop tcp_ack_segment(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	struct tcp_stack *stack = conn->stack;
+
+	// RFC 5961 5.2: a blind guess hits this range once in thousands.
+	if (seq_lt(conn->snd_max, s->ack) || seq_lt(s->ack, conn->snd_una - conn->snd_wnd_max)) {
+		tcp_output_challenge(conn, now_us);
+		return DROP_TCP_ACK;
+	}
+	if (!tcp_conn_sends(conn))
+		return DROP_NONE;
+
+	bool progress = seq_lt(conn->snd_una, s->ack), octets = false;
+	// With FIN queued snd_max passes the queue only when FIN was sent.
+	bool fin_acked = progress && tcp_conn_has(conn, TCP_F_CLOSE) &&
+			 s->ack == tcp_conn_send_end(conn) + 1;
+	uint32_t window = conn->snd_wnd;
+
+	if (progress)
+		octets = advance(conn, s, now_us);
+	else if (is_duplicate(conn, s))
+		on_duplicate(conn);
+	update_window(conn, s);
+	if (conn->snd_wnd > window)
+		tcp_conn_touch(conn);
+	if (fin_acked)
+		on_fin_acked(conn, now_us);
+	else if (octets && !tcp_conn_has(conn, TCP_F_CLOSE))
+		stack->config.app->acked(stack->config.user, conn, now_us);
+	return DROP_NONE;
+}

@@ -1,0 +1,192 @@
+// tcp_conn.h - one connection (the TCB of RFC 9293 3.3.1): its fields, its states, its birth and its death.
+// Not for users of tcp.h.
+//
+// Thread:  the lcore that owns the stack.
+// Memory:  a slot of the stack, 256 octets and the application's behind them; nothing else while idle.
+// Blocks:  never.
+//
+// Death in three steps: tcp_conn_end() takes it out of the table (unreachable), stops the timer and gives its blocks back
+// (quiescent); tcp_conn_reap(), at the next entry from outside, frees the slot, so that the frames of a callback
+// that ended its own connection still see CLOSED there.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/timer_wheel.h"
+#include "tcp/tcp.h"
+#include "tcp/tcp_block.h"
+#include "tcp/tcp_tuple.h"
+
+// RFC 9293 3.3.2. LISTEN holds no connection. Only tcp_conn_enter() writes the state.
+#define TCP_STATES(STATE)                                                                          \
+	STATE(CLOSED)                                                                              \
+	STATE(SYN_SENT)                                                                            \
+	STATE(SYN_RECEIVED)                                                                        \
+	STATE(ESTABLISHED)                                                                         \
+	STATE(FIN_WAIT_1)                                                                          \
+	STATE(FIN_WAIT_2)                                                                          \
+	STATE(CLOSE_WAIT)                                                                          \
+	STATE(CLOSING)                                                                             \
+	STATE(LAST_ACK)                                                                            \
+	STATE(TIME_WAIT)
+
+enum tcp_state {
+#define STATE(name) TCP_ST_##name,
+	TCP_STATES(STATE)
+#undef STATE
+		TCP_ST_COUNT
+};
+
+enum tcp_flag {
+	TCP_F_ACTIVE = 1 << 0,   // tcp_connect() made it: closed() is owed even if never opened
+	TCP_F_OPENED = 1 << 1,   // opened() was called
+	TCP_F_APP_DONE = 1 << 2, // closed() was called
+	TCP_F_CLOSE =
+		1 << 3, // tcp_close(): FIN stands behind the queued octets, input is discarded
+	TCP_F_FIN_SEEN = 1 << 4,     // the peer's FIN has arrived and has number rcv_fin
+	TCP_F_FIN_TAKEN = 1 << 5,    // rcv_nxt has passed it
+	TCP_F_FIN_REPORTED = 1 << 6, // peer_closed() was called
+	TCP_F_TIMESTAMPS = 1 << 7,   // both sides agreed on them
+	TCP_F_SCALE = 1 << 8,        // likewise
+	TCP_F_DIRTY = 1 << 9,        // in stack->dirty
+	TCP_F_ACK_NOW = 1 << 10,     // an ACK leaves at the next flush
+	TCP_F_SEND_SYN = 1 << 11,    // SYN or SYN-ACK leaves at the next flush
+	TCP_F_RETRANSMIT = 1 << 12,  // the segment at snd_una leaves at the next flush
+	TCP_F_RECOVERY = 1 << 13,    // fast recovery (RFC 6582)
+	TCP_F_TIMING = 1 << 14,      // a round trip is measured, see rtt_end
+	TCP_F_SYN_LOST = 1 << 15,    // our SYN or SYN-ACK was sent again
+};
+
+// What the one timer of a connection stands for.
+enum tcp_due {
+	TCP_DUE_PEER, // retransmit, window probe, or the end of FIN-WAIT-2 and TIME-WAIT: never two of them at once
+	TCP_DUE_ACK, // delayed ACK
+	TCP_DUE_APP, // tcp_set_deadline()
+	TCP_DUE_COUNT
+};
+
+struct tcp_conn {
+	// First line: what every segment reads.
+	_Alignas(64) struct tcp_stack *stack;
+	uint32_t snd_una,
+		snd_nxt;  // RFC 9293 3.3.1; snd_nxt goes back to snd_una when the RTO expires
+	uint32_t snd_max; // one after the highest number ever sent
+	uint32_t snd_wnd, snd_wl1, snd_wl2;
+	uint32_t snd_wnd_max; // largest window the peer ever offered
+	uint32_t rcv_nxt;
+	uint32_t rcv_adv;   // right edge that was advertised; never moves back
+	uint32_t rcv_acked; // Last.ACK.sent of RFC 7323
+	uint32_t ts_recent;
+	uint32_t flags; // enum tcp_flag
+	uint8_t state;  // enum tcp_state
+	uint8_t snd_scale, rcv_scale;
+	uint8_t nic_port;
+	uint16_t snd_mss; // payload octets of a full segment we send, options deducted
+	uint16_t rcv_mss; // largest payload seen: what a full segment of the peer is
+
+	// Second line.
+	struct tcp_tuple tuple;
+	uint32_t send_octets;  // queued: not sent or not acknowledged
+	struct tcp_chain send; // its blocks; the first holds snd_una
+	uint32_t dirty_next;   // slot + 1
+	uint32_t rcv_unread;   // octets in order that the application has not consumed
+	union {
+		struct {
+			uint32_t cwnd, ssthresh; // octets
+		};
+		struct {
+			uint32_t list_prev, list_next; // slot + 1; TIME-WAIT, dead and free
+		};
+	};
+
+	// Third line: loss, round trips, what arrived too early.
+	struct tcp_chain rcv; // blocks of the unread octets
+	uint32_t rcv_ranges;  // first out-of-order range, by sequence (tcp_reassembly.h)
+	uint32_t rcv_fin;
+	uint32_t send_cursor; // block that held the last octet sent
+	uint32_t recover;     // RFC 6582
+	uint32_t ts_offset;
+	uint32_t srtt_us, rttvar_us;
+	uint32_t rtt_end; // an ACK at or after this ends the measurement
+	uint32_t rtt_start_us;
+	uint32_t index, generation;
+	uint16_t ts_recent_hour;   // now_us >> 32 (71 minutes) when ts_recent was set
+	uint16_t challenge_second; // now_us >> 20
+	uint8_t challenges;        // sent in that second
+	uint8_t dup_acks;          // received in a row
+	uint8_t dup_acks_owed;     // for segments that left a hole, since the last flush
+	uint8_t retries;           // RTO expiries without progress, probes without answer
+	uint8_t backoff;           // exponent of the RTO; Karn: until a valid sample
+	uint8_t probes;            // since the window closed
+	uint8_t range_count;
+
+	// Fourth line: time.
+	struct timer timer;
+	uint64_t due_us[TCP_DUE_COUNT]; // 0: not
+};
+
+// A slot with tuple in the table, CLOSED until its first tcp_conn_enter(); NULL: none left.
+struct tcp_conn *tcp_conn_take(
+	struct tcp_stack *stack, const struct tcp_tuple *tuple, uint8_t nic_port);
+
+// The only writer of the state.
+void tcp_conn_enter(struct tcp_conn *conn, enum tcp_state state);
+const char *tcp_conn_state_name(enum tcp_state state);
+
+// Steps one and two of death; closed() is called if it is owed.
+void tcp_conn_end(struct tcp_conn *conn, enum tcp_close_reason why, uint64_t now_us);
+
+// Queues back to the pool and closed(), if they are owed; for the end and for TIME-WAIT.
+void tcp_conn_retire(struct tcp_conn *conn, enum tcp_close_reason why, uint64_t now_us);
+
+// Step three, for all that died. Never while a callback runs.
+void tcp_conn_reap(struct tcp_stack *stack);
+
+// Can tcp_conn_take() succeed?
+bool tcp_conn_has_free(const struct tcp_stack *stack);
+
+// tcp_flush() will look at conn.
+void tcp_conn_touch(struct tcp_conn *conn);
+
+// Take the first of the touched connections; NULL: none left.
+struct tcp_conn *tcp_conn_untouch(struct tcp_stack *stack);
+
+static inline bool tcp_conn_has(const struct tcp_conn *conn, uint32_t flag)
+{
+	return (conn->flags & flag) != 0;
+}
+
+// The application may be called, and may still act.
+static inline bool tcp_conn_has_app(const struct tcp_conn *conn)
+{
+	return conn->state != TCP_ST_CLOSED && !tcp_conn_has(conn, TCP_F_APP_DONE);
+}
+
+// Our SYN is acknowledged and our FIN is not, so octets may be in flight.
+static inline bool tcp_conn_sends(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_ST_ESTABLISHED || conn->state == TCP_ST_FIN_WAIT_1 ||
+	       conn->state == TCP_ST_CLOSE_WAIT || conn->state == TCP_ST_CLOSING ||
+	       conn->state == TCP_ST_LAST_ACK;
+}
+
+// Neither FIN from the peer yet (RFC 9293 3.10.7.4, seventh).
+static inline bool tcp_conn_receives(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_ST_ESTABLISHED || conn->state == TCP_ST_FIN_WAIT_1 ||
+	       conn->state == TCP_ST_FIN_WAIT_2;
+}
+
+// Handshake not finished.
+static inline bool tcp_conn_is_opening(const struct tcp_conn *conn)
+{
+	return conn->state == TCP_ST_SYN_SENT || conn->state == TCP_ST_SYN_RECEIVED;
+}
+
+// Number of the octet behind all queued ones: where the next goes, or FIN.
+static inline uint32_t tcp_conn_send_end(const struct tcp_conn *conn)
+{
+	return conn->snd_una + tcp_conn_is_opening(conn) + conn->send_octets;
+}

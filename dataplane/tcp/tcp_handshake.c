@@ -1,0 +1,208 @@
+#include "tcp/tcp_handshake.h"
+
+#include "base/seq.h"
+#include "tcp/tcp_ack.h"
+#include "tcp/tcp_congestion.h"
+#include "tcp/tcp_output.h"
+#include "tcp/tcp_rto.h"
+#include "tcp/tcp_stack.h"
+#include "tcp/tcp_time_wait.h"
+#include "tcp/tcp_timer.h"
+
+enum {
+	DEFAULT_MSS = 536, // RFC 9293 3.7.1: a peer that names none
+	TIMESTAMP_OCTETS = 12,
+	SCALE_MAX = 14, // RFC 7323 2.3
+};
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+// The peer's SYN: its options stand against what we offer.
+static void take_options(struct tcp_conn *conn, const struct segment *s)
+{
+	const struct segment_options *o = &s->options;
+	const struct tcp_stack_config *config = &conn->stack->config;
+	uint32_t mss = o->has_mss ? o->mss : DEFAULT_MSS;
+	uint32_t ours = ip_addr_is_v4(&conn->tuple.local) ? config->mss : config->mss - 20U;
+
+	if (mss < LIMIT_TCP_MSS_MIN)
+		mss = LIMIT_TCP_MSS_MIN;
+	mss = smaller(mss, ours);
+	conn->flags &= ~(uint32_t)(TCP_F_SCALE | TCP_F_TIMESTAMPS);
+	conn->rcv_scale = 0;
+	if (o->has_scale) {
+		conn->flags |= TCP_F_SCALE;
+		conn->snd_scale = o->scale < SCALE_MAX ? o->scale : SCALE_MAX;
+		conn->rcv_scale = conn->stack->receive_scale;
+	}
+	if (o->has_timestamp) {
+		conn->flags |= TCP_F_TIMESTAMPS;
+		conn->ts_recent = o->tsval;
+		mss -= TIMESTAMP_OCTETS;
+	}
+	conn->snd_mss = (uint16_t)mss;
+	conn->rcv_mss = DEFAULT_MSS;
+	conn->rcv_nxt = s->seq + 1;
+	conn->rcv_acked = conn->rcv_nxt;
+	conn->rcv_adv = conn->rcv_nxt;
+}
+
+static void take_isn(struct tcp_conn *conn, uint32_t isn)
+{
+	conn->snd_una = isn;
+	conn->snd_nxt = conn->snd_max = isn + 1;
+	conn->flags |= TCP_F_SEND_SYN;
+	tcp_conn_touch(conn);
+}
+
+static uint32_t isn_for(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint64_t now_us)
+{
+	return tcp_tuple_isn(&stack->config.secret, tuple, now_us);
+}
+
+static bool has_room(struct tcp_stack *stack, uint64_t now_us)
+{
+	uint32_t share = stack->config.conns / LIMIT_TCP_EMBRYONIC_SHARE;
+
+	if (stack->embryonic >= share + (share == 0))
+		return false;
+	return tcp_conn_has_free(stack) || tcp_time_wait_recycle(stack, now_us);
+}
+
+// RFC 9293 3.10.7.2, third. Octets and FIN that ride on the SYN are not taken; the peer sends them again.
+static enum drop open_passive(
+	struct tcp_stack *stack, const struct segment *s, uint32_t isn, uint64_t now_us)
+{
+	const struct tcp_stack_config *config = &stack->config;
+	struct tcp_tuple tuple = tcp_tuple_of_input(s);
+
+	stack->counters.syns_in++;
+	if (!has_room(stack, now_us)) {
+		stack->counters.table_full++;
+		return DROP_CONN_TABLE_FULL;
+	}
+	if (config->app->accept != NULL && !config->app->accept(config->user, s, now_us)) {
+		tcp_output_refuse(stack, s);
+		return DROP_CONN_REFUSED;
+	}
+
+	struct tcp_conn *conn = tcp_conn_take(stack, &tuple, s->nic_port);
+
+	tcp_conn_enter(conn, TCP_ST_SYN_RECEIVED);
+	take_options(conn, s);
+	conn->ts_recent_hour = (uint16_t)(now_us >> 32);
+	take_isn(conn, isn);
+	return DROP_NONE;
+}
+
+enum drop tcp_handshake_no_conn(
+	struct tcp_stack *stack, const struct segment *s, bool listen, uint64_t now_us)
+{
+	struct tcp_tuple tuple = tcp_tuple_of_input(s);
+
+	// RFC 9293 3.10.7.1: a RST is never answered.
+	if (s->flags & SEGMENT_RST)
+		return listen ? DROP_TCP_NO_CONN : DROP_TCP_PORT;
+	// LAND: the answer would come back to us.
+	if (tuple.local_port == tuple.peer_port && ip_addr_eq(&tuple.local, &tuple.peer))
+		return DROP_TCP_BAD;
+	if (!listen || (s->flags & SEGMENT_ACK)) {
+		tcp_output_refuse(stack, s);
+		return listen ? DROP_TCP_NO_CONN : DROP_TCP_PORT;
+	}
+	if ((s->flags & (SEGMENT_SYN | SEGMENT_FIN)) != SEGMENT_SYN)
+		return DROP_TCP_BAD;
+	return open_passive(stack, s, isn_for(stack, &tuple, now_us), now_us);
+}
+
+enum drop tcp_handshake_reopen(
+	struct tcp_stack *stack, const struct segment *s, uint32_t old_snd_max, uint64_t now_us)
+{
+	struct tcp_tuple tuple = tcp_tuple_of_input(s);
+	uint32_t isn = isn_for(stack, &tuple, now_us);
+
+	// RFC 1122 4.2.2.13: larger than any number the old connection used, even if it was faster than the clock of RFC 6528.
+	if (seq_le(isn, old_snd_max))
+		isn = old_snd_max + 1;
+	return open_passive(stack, s, isn, now_us);
+}
+
+void tcp_handshake_begin(struct tcp_conn *conn, uint64_t now_us)
+{
+	tcp_conn_enter(conn, TCP_ST_SYN_SENT);
+	conn->flags |= TCP_F_ACTIVE | TCP_F_SCALE | TCP_F_TIMESTAMPS;
+	conn->rcv_scale = conn->stack->receive_scale;
+	take_isn(conn, isn_for(conn->stack, &conn->tuple, now_us));
+}
+
+// RFC 9293 3.10.7.4, fifth, SYN-RECEIVED, and 3.10.7.3, fourth: the application hears of it.
+static void establish(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	struct tcp_stack *stack = conn->stack;
+
+	tcp_rto_on_ack(conn, s, now_us);
+	conn->flags &= ~(uint32_t)TCP_F_SEND_SYN;
+	conn->snd_una = s->ack;
+	tcp_conn_enter(conn, TCP_ST_ESTABLISHED);
+	tcp_timer_on_ack_advanced(conn, now_us);
+	tcp_ack_take_window(conn, s);
+	tcp_congestion_on_established(conn);
+	conn->retries = conn->backoff = 0;
+	conn->flags |= TCP_F_OPENED;
+	stack->counters.opened++;
+	tcp_conn_touch(conn);
+	stack->config.app->opened(stack->config.user, conn, now_us);
+}
+
+enum drop tcp_handshake_syn_sent(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	bool ack = (s->flags & SEGMENT_ACK) != 0;
+
+	// First: an ACK of anything but our SYN comes from an old connection.
+	if (ack && s->ack != conn->snd_max) {
+		if (!(s->flags & SEGMENT_RST))
+			tcp_output_refuse(conn->stack, s);
+		return DROP_TCP_ACK;
+	}
+	// Second: RST counts only with that ACK (RFC 5961 3.2 keeps this).
+	if (s->flags & SEGMENT_RST) {
+		if (!ack)
+			return DROP_TCP_SEQ;
+		conn->stack->counters.resets_in++;
+		tcp_conn_end(conn, TCP_CLOSED_RESET, now_us);
+		return DROP_NONE;
+	}
+	// Fourth.
+	if (!(s->flags & SEGMENT_SYN))
+		return DROP_TCP_BAD;
+	take_options(conn, s);
+	conn->ts_recent_hour = (uint16_t)(now_us >> 32);
+	if (ack) {
+		conn->flags |= TCP_F_ACK_NOW;
+		// Our SYN offered a window before there was a number to count it from.
+		conn->rcv_adv =
+			conn->rcv_nxt + smaller(conn->stack->config.receive_window, UINT16_MAX);
+		establish(conn, s, now_us);
+		return DROP_NONE;
+	}
+	// Simultaneous open: the same SYN again, as SYN-ACK.
+	tcp_conn_enter(conn, TCP_ST_SYN_RECEIVED);
+	conn->flags |= TCP_F_SEND_SYN;
+	tcp_rto_on_retransmit(conn);
+	tcp_conn_touch(conn);
+	return DROP_NONE;
+}
+
+enum drop tcp_handshake_syn_received(
+	struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	if (s->ack != conn->snd_max) {
+		tcp_output_refuse(conn->stack, s);
+		return DROP_TCP_ACK;
+	}
+	establish(conn, s, now_us);
+	return DROP_NONE;
+}

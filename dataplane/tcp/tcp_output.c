@@ -1,0 +1,271 @@
+#include "tcp/tcp_output.h"
+
+#include "base/limits.h"
+#include "base/seq.h"
+#include "tcp/tcp_congestion.h"
+#include "tcp/tcp_rto.h"
+#include "tcp/tcp_send.h"
+#include "tcp/tcp_stack.h"
+#include "tcp/tcp_timer.h"
+#include "tcp/tcp_window.h"
+
+static void emit(struct tcp_stack *stack, const struct segment *s)
+{
+	stack->counters.segments_out++;
+	stack->config.env->emit(stack->config.user, s);
+}
+
+static struct segment addressed(const struct tcp_conn *conn, uint32_t seq, uint8_t flags)
+{
+	return (struct segment){.src = conn->tuple.local,
+		.dst = conn->tuple.peer,
+		.src_port = conn->tuple.local_port,
+		.dst_port = conn->tuple.peer_port,
+		.nic_port = conn->nic_port,
+		.seq = seq,
+		.flags = flags};
+}
+
+// Everything but SYN and RST acknowledges and shows the window; every owed ACK is paid by it.
+static struct segment acking(struct tcp_conn *conn, uint32_t seq, uint64_t now_us)
+{
+	struct segment s = addressed(conn, seq, SEGMENT_ACK);
+
+	s.ack = conn->rcv_nxt;
+	s.window = tcp_window_offer(conn);
+	if (tcp_conn_has(conn, TCP_F_TIMESTAMPS)) {
+		s.options.has_timestamp = true;
+		s.options.tsval = tcp_rto_timestamp(conn, now_us);
+		s.options.tsecr = conn->ts_recent;
+	}
+	conn->rcv_acked = conn->rcv_nxt;
+	conn->flags &= ~(uint32_t)TCP_F_ACK_NOW;
+	tcp_timer_on_ack_sent(conn);
+	return s;
+}
+
+static void send_ack(struct tcp_conn *conn, uint64_t now_us)
+{
+	// RFC 9293 3.10.7.4: SND.NXT, which after a time-out is not what snd_nxt has gone back to.
+	struct segment s = acking(conn, conn->snd_max, now_us);
+
+	emit(conn->stack, &s);
+}
+
+// What our link takes less what v6 takes more of it than v4.
+static uint16_t our_mss(const struct tcp_conn *conn)
+{
+	uint16_t mss = conn->stack->config.mss;
+
+	return ip_addr_is_v4(&conn->tuple.local) ? mss : (uint16_t)(mss - 20);
+}
+
+// SYN offers everything; SYN-ACK what the SYN offered (RFC 7323 2.2, 3.2).
+static void send_syn(struct tcp_conn *conn, uint64_t now_us)
+{
+	bool answer = conn->state == TCP_ST_SYN_RECEIVED;
+	struct segment s = acking(conn, conn->snd_una, now_us);
+
+	s.flags = answer ? SEGMENT_SYN | SEGMENT_ACK : SEGMENT_SYN;
+	if (!answer)
+		s.ack = 0;
+	s.options.has_mss = true;
+	s.options.mss = our_mss(conn);
+	s.options.has_scale = tcp_conn_has(conn, TCP_F_SCALE);
+	s.options.scale = conn->rcv_scale;
+	if (tcp_conn_has(conn, TCP_F_SYN_LOST))
+		conn->stack->counters.retransmits++;
+	else
+		tcp_rto_on_sent(conn, conn->snd_una + 1, now_us);
+	if (conn->due_us[TCP_DUE_PEER] == 0)
+		tcp_timer_on_first_in_flight(conn, now_us);
+	conn->flags &= ~(uint32_t)TCP_F_SEND_SYN;
+	emit(conn->stack, &s);
+}
+
+struct piece {
+	uint32_t seq, len;
+	bool fin;
+};
+
+static void note_sent(struct tcp_conn *conn, const struct piece *p, uint64_t now_us)
+{
+	uint32_t end = p->seq + p->len + p->fin;
+
+	if (seq_lt(p->seq, conn->snd_max)) {
+		conn->stack->counters.retransmits++;
+		tcp_rto_on_retransmit(conn);
+	} else {
+		tcp_rto_on_sent(conn, end, now_us);
+	}
+	if (conn->snd_una == conn->snd_max)
+		tcp_timer_on_first_in_flight(conn, now_us);
+	if (seq_lt(conn->snd_nxt, end))
+		conn->snd_nxt = end;
+	if (seq_lt(conn->snd_max, end))
+		conn->snd_max = end;
+}
+
+// Octets [seq, seq + len) and FIN when it is due behind them.
+static void send_piece(struct tcp_conn *conn, struct piece p, uint64_t now_us)
+{
+	struct segment s = acking(conn, p.seq, now_us);
+	uint32_t got = tcp_send_gather(conn, p.seq, p.len, &s);
+	bool at_end = p.seq + got == tcp_conn_send_end(conn);
+
+	p.fin = p.fin && got == p.len && at_end;
+	p.len = got;
+	if (p.fin)
+		s.flags |= SEGMENT_FIN;
+	if (at_end && got > 0)
+		s.flags |= SEGMENT_PSH;
+	note_sent(conn, &p, now_us);
+	emit(conn->stack, &s);
+}
+
+// The next piece of at most window octets behind seq. FIN takes a number, so it needs window too.
+static struct piece piece_at(const struct tcp_conn *conn, uint32_t seq, uint32_t window)
+{
+	uint32_t end = tcp_conn_send_end(conn);
+	struct piece p = {.seq = seq};
+
+	// Beyond the end only FIN can stand, and it has been sent.
+	if (seq_lt(end, seq))
+		return p;
+	p.len = end - seq;
+	if (p.len > conn->snd_mss)
+		p.len = conn->snd_mss;
+	if (p.len > window)
+		p.len = window;
+	p.fin = tcp_conn_has(conn, TCP_F_CLOSE) && seq + p.len == end && p.len < window;
+	return p;
+}
+
+// RFC 9293 3.8.6.2.1: no piece that only the window makes small, unless it is half of what the peer ever offered.
+static bool is_silly(const struct tcp_conn *conn, const struct piece *p, bool peer_limits)
+{
+	if (p->len >= conn->snd_mss || p->seq + p->len == tcp_conn_send_end(conn))
+		return false;
+	return !peer_limits || p->len < conn->snd_wnd_max / 2 || p->len == 0;
+}
+
+// One piece of new data (or old, after a time-out). False: nothing more may leave now.
+static bool send_next(struct tcp_conn *conn, uint64_t now_us)
+{
+	uint32_t flight = conn->snd_nxt - conn->snd_una;
+	uint32_t window = tcp_congestion_window(conn);
+	bool peer_limits = conn->snd_wnd <= window;
+
+	if (peer_limits)
+		window = conn->snd_wnd;
+	if (flight >= window)
+		return false;
+
+	struct piece p = piece_at(conn, conn->snd_nxt, window - flight);
+
+	if ((p.len == 0 && !p.fin) || is_silly(conn, &p, peer_limits))
+		return false;
+	send_piece(conn, p, now_us);
+	return true;
+}
+
+// The oldest segment, whatever the windows say.
+static void send_first(struct tcp_conn *conn, uint64_t now_us)
+{
+	conn->flags &= ~(uint32_t)TCP_F_RETRANSMIT;
+	if (conn->snd_una != conn->snd_max)
+		send_piece(conn, piece_at(conn, conn->snd_una, UINT32_MAX), now_us);
+}
+
+static void send_data(struct tcp_conn *conn, uint64_t now_us)
+{
+	uint32_t end = tcp_conn_send_end(conn) + tcp_conn_has(conn, TCP_F_CLOSE);
+
+	if (tcp_conn_has(conn, TCP_F_RETRANSMIT))
+		send_first(conn, now_us);
+	while (send_next(conn, now_us))
+		;
+	if (conn->snd_una == conn->snd_max && conn->snd_nxt != end)
+		tcp_timer_on_blocked(conn, now_us);
+}
+
+void tcp_output_conn(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (tcp_conn_has(conn, TCP_F_SEND_SYN))
+		send_syn(conn, now_us);
+	if (conn->state < TCP_ST_ESTABLISHED)
+		return;
+	// Each segment that left a hole owes a duplicate ACK of its own: three of them tell the peer of the loss.
+	for (; conn->dup_acks_owed > 0; conn->dup_acks_owed--)
+		send_ack(conn, now_us);
+	if (tcp_conn_sends(conn))
+		send_data(conn, now_us);
+	if (tcp_conn_has(conn, TCP_F_ACK_NOW))
+		send_ack(conn, now_us);
+}
+
+void tcp_output_reset(struct tcp_conn *conn)
+{
+	struct segment s = addressed(conn, conn->snd_max, SEGMENT_RST | SEGMENT_ACK);
+
+	if (conn->state == TCP_ST_SYN_SENT)
+		return;
+	s.ack = conn->rcv_nxt;
+	conn->stack->counters.resets_out++;
+	emit(conn->stack, &s);
+}
+
+void tcp_output_challenge(struct tcp_conn *conn, uint64_t now_us)
+{
+	uint16_t second = (uint16_t)(now_us >> 20);
+
+	if (conn->challenge_second != second) {
+		conn->challenge_second = second;
+		conn->challenges = 0;
+	}
+	if (conn->challenges >= LIMIT_TCP_CHALLENGES)
+		return;
+	conn->challenges++;
+	send_ack(conn, now_us);
+}
+
+bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us)
+{
+	// The window is open, only too small for a full segment: wait no longer.
+	if (conn->snd_wnd > 0) {
+		send_piece(conn, piece_at(conn, conn->snd_nxt, conn->snd_wnd), now_us);
+		return true;
+	}
+	// An octet that was acknowledged long ago must be answered with the window of now, and moves nothing here.
+	struct segment s = acking(conn, conn->snd_una - 1, now_us);
+
+	emit(conn->stack, &s);
+	return false;
+}
+
+void tcp_output_refuse(struct tcp_stack *stack, const struct segment *s)
+{
+	struct segment reset = {.src = s->dst,
+		.dst = s->src,
+		.src_port = s->dst_port,
+		.dst_port = s->src_port,
+		.nic_port = s->nic_port,
+		.flags = SEGMENT_RST};
+
+	if (s->flags & SEGMENT_ACK) {
+		reset.seq = s->ack;
+	} else {
+		reset.flags |= SEGMENT_ACK;
+		reset.ack = s->seq + segment_len(s);
+	}
+	stack->counters.resets_out++;
+	emit(stack, &reset);
+}
+
+void tcp_output_on_consumed(struct tcp_conn *conn)
+{
+	if (!tcp_window_wants_update(conn))
+		return;
+	conn->flags |= TCP_F_ACK_NOW;
+	tcp_conn_touch(conn);
+}

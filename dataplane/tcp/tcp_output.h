@@ -1,0 +1,28 @@
+// tcp_output.h - every segment that leaves is built here (RFC 9293 3.7, 3.8): what may be sent now, which
+// window is offered, which flags and options it carries.
+//
+// Thread:  the lcore that owns the stack.
+// Memory:  none; segments are built on the stack and handed to env->emit().
+// Blocks:  never. Cost: O(segments sent).
+
+#pragma once
+
+#include "tcp/tcp_conn.h"
+
+// Everything that conn may send now: SYN, a retransmission, new data with FIN, ACKs.
+void tcp_output_conn(struct tcp_conn *conn, uint64_t now_us);
+
+// RST that the peer will take: its number is the next it expects if nothing was lost.
+void tcp_output_reset(struct tcp_conn *conn);
+
+// Answer to a suspect segment (RFC 5961 7), at once; at most LIMIT_TCP_CHALLENGES of them in a second.
+void tcp_output_challenge(struct tcp_conn *conn, uint64_t now_us);
+
+// Ask a peer whose window is shut (RFC 9293 3.8.6.1). True: the window let some octets leave, and they are in flight.
+bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us);
+
+// RST for a segment that belongs to no connection (RFC 9293 3.10.7.1). s is not a RST.
+void tcp_output_refuse(struct tcp_stack *stack, const struct segment *s);
+
+// The application has consumed: tell the peer when that opens the window by something that is worth a segment.
+void tcp_output_on_consumed(struct tcp_conn *conn);

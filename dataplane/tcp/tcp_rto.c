@@ -1,0 +1,101 @@
+#include "tcp/tcp_rto.h"
+
+#include "base/limits.h"
+#include "base/seq.h"
+
+enum {
+	INITIAL_US = 1000000,  // RFC 6298 2.1
+	SYN_LOST_US = 3000000, // RFC 6298 5.7
+	GRANULARITY_US = 1024, // tick of the wheel
+};
+
+void tcp_rto_on_sent(struct tcp_conn *conn, uint32_t end, uint64_t now_us)
+{
+	if (tcp_conn_has(conn, TCP_F_TIMING))
+		return;
+	conn->flags |= TCP_F_TIMING;
+	conn->rtt_end = end;
+	conn->rtt_start_us = (uint32_t)now_us;
+}
+
+void tcp_rto_on_retransmit(struct tcp_conn *conn)
+{
+	conn->flags &= ~(uint32_t)TCP_F_TIMING;
+}
+
+// RFC 6298 2.2 and 2.3. A valid sample ends the back-off (Karn).
+static void sample(struct tcp_conn *conn, uint32_t rtt_us)
+{
+	conn->backoff = 0;
+	if (rtt_us > LIMIT_TCP_RTO_MAX_US)
+		rtt_us = LIMIT_TCP_RTO_MAX_US;
+	if (conn->srtt_us == 0) {
+		conn->srtt_us = rtt_us + (rtt_us == 0);
+		conn->rttvar_us = rtt_us / 2;
+		return;
+	}
+
+	uint32_t off = rtt_us > conn->srtt_us ? rtt_us - conn->srtt_us : conn->srtt_us - rtt_us;
+
+	conn->rttvar_us += off / 4;
+	conn->rttvar_us -= (conn->rttvar_us - off / 4) / 4;
+	conn->srtt_us += rtt_us / 8;
+	conn->srtt_us -= (conn->srtt_us - rtt_us / 8) / 8;
+	conn->srtt_us += conn->srtt_us == 0;
+}
+
+void tcp_rto_on_ack(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	if (tcp_conn_has(conn, TCP_F_TIMING)) {
+		if (seq_lt(s->ack, conn->rtt_end))
+			return;
+		conn->flags &= ~(uint32_t)TCP_F_TIMING;
+		sample(conn, (uint32_t)now_us - conn->rtt_start_us);
+		return;
+	}
+	// RFC 7323 4.1: after a retransmission only the echo tells which copy was acknowledged.
+	if (!tcp_conn_has(conn, TCP_F_TIMESTAMPS) || s->options.tsecr == 0)
+		return;
+
+	uint32_t rtt_ms = tcp_rto_timestamp(conn, now_us) - s->options.tsecr;
+
+	if (rtt_ms <= LIMIT_TCP_RTO_MAX_US / 1000)
+		sample(conn, rtt_ms * 1000);
+}
+
+static uint64_t backed_off(uint64_t rto_us, uint8_t exponent)
+{
+	rto_us <<= exponent < 16 ? exponent : 16;
+	return rto_us < LIMIT_TCP_RTO_MAX_US ? rto_us : LIMIT_TCP_RTO_MAX_US;
+}
+
+static uint64_t base_us(const struct tcp_conn *conn)
+{
+	if (conn->srtt_us == 0) {
+		bool late = tcp_conn_has(conn, TCP_F_SYN_LOST) && !tcp_conn_is_opening(conn);
+
+		return late ? SYN_LOST_US : INITIAL_US;
+	}
+
+	uint64_t spread_us = 4 * (uint64_t)conn->rttvar_us;
+
+	if (spread_us < GRANULARITY_US)
+		spread_us = GRANULARITY_US;
+	spread_us += conn->srtt_us;
+	return spread_us < LIMIT_TCP_RTO_MIN_US ? LIMIT_TCP_RTO_MIN_US : spread_us;
+}
+
+uint64_t tcp_rto_us(const struct tcp_conn *conn)
+{
+	return backed_off(base_us(conn), conn->backoff);
+}
+
+uint64_t tcp_rto_probe_us(const struct tcp_conn *conn)
+{
+	return backed_off(base_us(conn), conn->probes);
+}
+
+uint32_t tcp_rto_timestamp(const struct tcp_conn *conn, uint64_t now_us)
+{
+	return (uint32_t)(now_us / 1000) + conn->ts_offset;
+}

@@ -1,0 +1,36 @@
+// tcp_stack.h - the inside of struct tcp_stack: configuration, table, slots, lists, wheel, blocks.
+// Not for users of tcp.h.
+//
+// Thread:  the lcore that owns the stack.
+// Memory:  one piece given to tcp_stack_init(): this struct, the table, the slots, a scratch buffer, the blocks.
+
+#pragma once
+
+#include "base/block_pool.h"
+#include "base/timer_wheel.h"
+#include "tcp/tcp.h"
+#include "tcp/tcp_table.h"
+
+// Slots by index + 1, so that zeroed memory is an empty list.
+struct tcp_stack_list {
+	uint32_t first, last;
+};
+
+struct tcp_stack {
+	struct tcp_stack_config config;
+	struct tcp_counters counters;
+	struct tcp_table table;
+	uint8_t *slots; // config.conns of slot_octets
+	size_t slot_octets;
+	uint8_t *scratch;               // TCP_DATA_VIEW octets, lent to app->data()
+	uint32_t unused;                // first slot never used so far
+	uint32_t in_use;                // slots taken, embryonic and TIME-WAIT included
+	uint32_t embryonic;             // waiting for the end of a passive handshake
+	uint8_t receive_scale;          // window scale that we offer
+	const struct tcp_conn *in_data; // app->data() runs for it and holds scratch
+	struct tcp_stack_list free, dead, dirty, time_wait;
+	struct block_pool blocks;
+	struct timer_wheel wheel;
+};
+
+struct tcp_conn *tcp_stack_slot(const struct tcp_stack *stack, uint32_t index);

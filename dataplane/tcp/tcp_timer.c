@@ -1,0 +1,194 @@
+#include "tcp/tcp_timer.h"
+
+#include <stddef.h>
+
+#include "base/limits.h"
+#include "tcp/tcp_congestion.h"
+#include "tcp/tcp_output.h"
+#include "tcp/tcp_rto.h"
+#include "tcp/tcp_stack.h"
+
+// The wheel's entry may hang earlier than the first deadline: tcp_timers() then finds nothing due and hangs
+// it again. So an ACK that moves the retransmission costs one store here and nothing in the wheel.
+static void set(struct tcp_conn *conn, enum tcp_due which, uint64_t due_us)
+{
+	conn->due_us[which] = due_us;
+	if (due_us != 0 && (conn->timer.next == NULL || due_us < conn->timer.due_us))
+		timer_wheel_arm(&conn->stack->wheel, &conn->timer, due_us);
+}
+
+void tcp_timer_on_first_in_flight(struct tcp_conn *conn, uint64_t now_us)
+{
+	set(conn, TCP_DUE_PEER, now_us + tcp_rto_us(conn));
+}
+
+void tcp_timer_on_ack_advanced(struct tcp_conn *conn, uint64_t now_us)
+{
+	bool in_flight = conn->snd_una != conn->snd_max;
+
+	set(conn, TCP_DUE_PEER, in_flight ? now_us + tcp_rto_us(conn) : 0);
+}
+
+void tcp_timer_on_blocked(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (conn->due_us[TCP_DUE_PEER] == 0)
+		set(conn, TCP_DUE_PEER, now_us + tcp_rto_probe_us(conn));
+}
+
+// RFC 5681 4.2: at least every second full segment, and never later than the delay.
+void tcp_timer_on_data_received(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (conn->rcv_nxt - conn->rcv_acked >= 2U * conn->rcv_mss)
+		conn->flags |= TCP_F_ACK_NOW;
+	else if (conn->due_us[TCP_DUE_ACK] == 0)
+		set(conn, TCP_DUE_ACK, now_us + LIMIT_TCP_DELAYED_ACK_US);
+	tcp_conn_touch(conn);
+}
+
+void tcp_timer_on_ack_sent(struct tcp_conn *conn)
+{
+	conn->due_us[TCP_DUE_ACK] = 0;
+}
+
+void tcp_timer_on_linger(struct tcp_conn *conn, uint64_t now_us)
+{
+	bool time_wait = conn->state == TCP_ST_TIME_WAIT;
+
+	set(conn, TCP_DUE_PEER,
+		now_us + (time_wait ? LIMIT_TCP_TIME_WAIT_US : LIMIT_TCP_FIN_WAIT_2_US));
+}
+
+void tcp_timer_on_app_deadline(struct tcp_conn *conn, uint64_t due_us)
+{
+	set(conn, TCP_DUE_APP, due_us);
+}
+
+void tcp_timer_stop_all(struct tcp_conn *conn)
+{
+	for (size_t i = 0; i < TCP_DUE_COUNT; i++)
+		conn->due_us[i] = 0;
+	timer_wheel_cancel(&conn->stack->wheel, &conn->timer);
+}
+
+static void handshake_due(struct tcp_conn *conn, uint64_t now_us)
+{
+	uint32_t limit = tcp_conn_has(conn, TCP_F_ACTIVE) ? LIMIT_TCP_SYN_RETRIES
+							  : LIMIT_TCP_SYN_ACK_RETRIES;
+
+	if (conn->retries >= limit) {
+		tcp_conn_end(conn, TCP_CLOSED_TIMEOUT, now_us);
+		return;
+	}
+	conn->retries++;
+	conn->backoff++;
+	tcp_rto_on_retransmit(conn);
+	conn->flags |= TCP_F_SEND_SYN | TCP_F_SYN_LOST;
+	set(conn, TCP_DUE_PEER, now_us + tcp_rto_us(conn));
+	tcp_conn_touch(conn);
+}
+
+// Has the peer had all the chances it gets? A peer whose window is shut is alive as long as it answers
+// (RFC 9293 3.8.6.1), but not for ever: it holds our memory (sockstress, RFC 6429).
+static bool gives_up(const struct tcp_conn *conn)
+{
+	bool orphan = tcp_conn_has(conn, TCP_F_CLOSE);
+	uint32_t retries = orphan ? LIMIT_TCP_CLOSED_RETRIES : LIMIT_TCP_RETRIES;
+	uint32_t probes = orphan ? LIMIT_TCP_CLOSED_RETRIES : LIMIT_TCP_PROBES;
+
+	return conn->retries >= retries || conn->probes >= probes;
+}
+
+static void probe_due(struct tcp_conn *conn, uint64_t now_us)
+{
+	conn->retries++;
+	conn->probes++;
+	if (!tcp_output_probe(conn, now_us))
+		set(conn, TCP_DUE_PEER, now_us + tcp_rto_probe_us(conn));
+}
+
+// RFC 6298 5.4 to 5.6.
+static void retransmit_due(struct tcp_conn *conn, uint64_t now_us)
+{
+	conn->stack->counters.timeouts++;
+	conn->retries++;
+	if (conn->backoff < UINT8_MAX)
+		conn->backoff++;
+	if (conn->snd_wnd == 0)
+		conn->probes++;
+	tcp_congestion_on_timeout(conn);
+	tcp_rto_on_retransmit(conn);
+	conn->snd_nxt = conn->snd_una;
+	conn->flags |= TCP_F_RETRANSMIT;
+	set(conn, TCP_DUE_PEER, now_us + tcp_rto_us(conn));
+	tcp_conn_touch(conn);
+}
+
+static void peer_due(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (conn->state == TCP_ST_TIME_WAIT) {
+		tcp_conn_end(conn, TCP_CLOSED_ORDERLY, now_us);
+		return;
+	}
+	if (tcp_conn_is_opening(conn)) {
+		handshake_due(conn, now_us);
+		return;
+	}
+	if (conn->state == TCP_ST_FIN_WAIT_2 || gives_up(conn)) {
+		tcp_output_reset(conn);
+		tcp_conn_end(conn, TCP_CLOSED_TIMEOUT, now_us);
+		return;
+	}
+	if (conn->snd_una == conn->snd_max)
+		probe_due(conn, now_us);
+	else
+		retransmit_due(conn, now_us);
+}
+
+// Take the deadline away if it has come.
+static bool take_due(struct tcp_conn *conn, enum tcp_due which, uint64_t now_us)
+{
+	if (conn->due_us[which] == 0 || conn->due_us[which] > now_us)
+		return false;
+	conn->due_us[which] = 0;
+	return true;
+}
+
+static void rearm(struct tcp_conn *conn)
+{
+	uint64_t first_us = 0;
+
+	for (size_t i = 0; i < TCP_DUE_COUNT; i++)
+		if (conn->due_us[i] != 0 && (first_us == 0 || conn->due_us[i] < first_us))
+			first_us = conn->due_us[i];
+	if (first_us != 0)
+		timer_wheel_arm(&conn->stack->wheel, &conn->timer, first_us);
+}
+
+static void due(void *owner, struct timer *timer, uint64_t now_us)
+{
+	struct tcp_stack *stack = owner;
+	struct tcp_conn *conn =
+		(struct tcp_conn *)(void *)((uint8_t *)timer - offsetof(struct tcp_conn, timer));
+
+	if (take_due(conn, TCP_DUE_ACK, now_us)) {
+		conn->flags |= TCP_F_ACK_NOW;
+		tcp_conn_touch(conn);
+	}
+	if (take_due(conn, TCP_DUE_PEER, now_us))
+		peer_due(conn, now_us);
+	if (tcp_conn_has_app(conn) && take_due(conn, TCP_DUE_APP, now_us))
+		stack->config.app->deadline(stack->config.user, conn, now_us);
+	if (conn->state != TCP_ST_CLOSED)
+		rearm(conn);
+}
+
+void tcp_timers(struct tcp_stack *stack, uint64_t now_us, uint32_t budget)
+{
+	tcp_conn_reap(stack);
+	timer_wheel_run(&stack->wheel, now_us, budget, due, stack);
+}
+
+uint64_t tcp_next_timer_us(const struct tcp_stack *stack, uint64_t now_us, uint64_t limit_us)
+{
+	return timer_wheel_next_us(&stack->wheel, now_us, limit_us);
+}

@@ -1,0 +1,17 @@
+// tcp_window.h - the window we offer (RFC 9293 3.8.6) and the test whether a segment lies in it.
+//
+// Thread: the lcore that owns the stack. Memory: none. Cost: O(1).
+
+#pragma once
+
+#include "tcp/tcp_conn.h"
+
+// The window field of the next segment; moves rcv_adv, never back.
+uint16_t tcp_window_offer(struct tcp_conn *conn);
+
+// Has enough space come free since the last offer for a segment of its own?
+bool tcp_window_wants_update(const struct tcp_conn *conn);
+
+// RFC 9293 3.10.7.4 first, with two liberties: an empty segment may stand at the right edge, and one that
+// begins at rcv_nxt is taken although the window is shut, for the sake of its ACK.
+bool tcp_window_holds(const struct tcp_conn *conn, const struct segment *s);

@@ -1,0 +1,128 @@
+#include "sim/tcp_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/seq.h"
+#include "tcp/tcp_conn.h"
+#include "tcp/tcp_reassembly.h"
+#include "tcp/tcp_stack.h"
+
+#define MUST(conn, what)                                                                           \
+	do {                                                                                       \
+		if (!(what))                                                                       \
+			fail(conn, #what, __LINE__);                                               \
+	} while (0)
+
+static _Noreturn void fail(const struct tcp_conn *conn, const char *what, int line)
+{
+	fprintf(stderr, "tcp_check:%d: not true: %s\n", line, what);
+	if (conn != NULL)
+		fprintf(stderr,
+			"  slot %u %s flags %x una %u nxt %u max %u queued %u rcv_nxt %u adv %u "
+			"unread %u\n",
+			conn->index, tcp_conn_state_name(conn->state), conn->flags, conn->snd_una,
+			conn->snd_nxt, conn->snd_max, conn->send_octets, conn->rcv_nxt,
+			conn->rcv_adv, conn->rcv_unread);
+	abort();
+}
+
+struct sum {
+	uint32_t blocks, octets;
+};
+
+static struct sum walk(const struct tcp_conn *conn, struct tcp_chain chain)
+{
+	struct sum sum = {0};
+	uint32_t last = 0;
+
+	for (uint32_t ref = chain.first; ref != 0; ref = tcp_block_at(conn->stack, ref)->next) {
+		const struct tcp_block *b = tcp_block_at(conn->stack, ref);
+
+		last = ref;
+
+		MUST(conn, b->begin < b->end && b->end <= TCP_BLOCK_OCTETS);
+		sum.blocks++;
+		sum.octets += (uint32_t)(b->end - b->begin);
+	}
+	MUST(conn, last == chain.last);
+	return sum;
+}
+
+static uint32_t check_ranges(const struct tcp_conn *conn)
+{
+	uint32_t blocks = 0, ranges = 0, before = conn->rcv_nxt;
+
+	for (uint32_t ref = conn->rcv_ranges; ref != 0; ranges++) {
+		const struct tcp_block *range = tcp_block_at(conn->stack, ref);
+		struct sum sum = walk(conn, (struct tcp_chain){ref, range->last});
+
+		MUST(conn, seq_lt(before, range->seq));
+		MUST(conn, sum.octets == range->range_end - range->seq);
+		MUST(conn, seq_le(range->range_end, conn->rcv_adv));
+		before = range->range_end;
+		blocks += sum.blocks;
+		ref = range->next_range;
+	}
+	MUST(conn, ranges == conn->range_count && ranges <= LIMIT_TCP_RANGES);
+	return blocks;
+}
+
+static void check_timer(const struct tcp_conn *conn)
+{
+	bool out = conn->snd_una != conn->snd_max;
+
+	if (tcp_conn_sends(conn) && out)
+		MUST(conn, conn->due_us[TCP_DUE_PEER] != 0);
+	if (conn->state == TCP_ST_TIME_WAIT || conn->state == TCP_ST_FIN_WAIT_2)
+		MUST(conn, conn->due_us[TCP_DUE_PEER] != 0);
+	for (int i = 0; i < TCP_DUE_COUNT; i++) {
+		if (conn->due_us[i] == 0)
+			continue;
+		MUST(conn, conn->timer.next != NULL && conn->timer.due_us <= conn->due_us[i]);
+	}
+}
+
+static uint32_t check_conn(struct tcp_stack *stack, const struct tcp_conn *conn)
+{
+	struct sum send = walk(conn, conn->send), unread = walk(conn, conn->rcv);
+
+	MUST(conn, tcp_table_find(stack, &conn->tuple) == conn);
+	MUST(conn, send.octets == conn->send_octets && unread.octets == conn->rcv_unread);
+	MUST(conn, conn->send_octets <= stack->config.send_buffer);
+	MUST(conn, seq_le(conn->snd_una, conn->snd_nxt) && seq_le(conn->snd_nxt, conn->snd_max));
+	if (tcp_conn_sends(conn))
+		MUST(conn, seq_le(conn->snd_max,
+				   tcp_conn_send_end(conn) + tcp_conn_has(conn, TCP_F_CLOSE)));
+	if (conn->state > TCP_ST_SYN_SENT)
+		MUST(conn, seq_le(conn->rcv_nxt, conn->rcv_adv));
+	if (tcp_conn_has(conn, TCP_F_APP_DONE))
+		MUST(conn, send.blocks + unread.blocks + conn->range_count == 0);
+	check_timer(conn);
+	return send.blocks + unread.blocks + check_ranges(conn);
+}
+
+void tcp_check(struct tcp_stack *stack)
+{
+	uint32_t blocks = 0, in_use = 0, embryonic = 0, entries = 0;
+
+	for (uint32_t i = 0; i < stack->unused; i++) {
+		const struct tcp_conn *conn = tcp_stack_slot(stack, i);
+
+		if (conn->state == TCP_ST_CLOSED) {
+			MUST(conn, conn->timer.next == NULL && conn->send.first == 0);
+			MUST(conn, conn->rcv.first == 0 && conn->rcv_ranges == 0);
+			continue;
+		}
+		blocks += check_conn(stack, conn);
+		in_use++;
+		embryonic +=
+			conn->state == TCP_ST_SYN_RECEIVED && !tcp_conn_has(conn, TCP_F_ACTIVE);
+	}
+	for (uint32_t i = 0; i <= stack->table.mask; i++)
+		entries += stack->table.entries[i].slot != 0;
+	MUST(NULL, in_use == stack->in_use && entries == in_use);
+	MUST(NULL, embryonic == stack->embryonic);
+	MUST(NULL, blocks + stack->blocks.free_count == stack->blocks.count);
+	MUST(NULL, stack->in_data == NULL);
+}
