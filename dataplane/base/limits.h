@@ -13,6 +13,7 @@ enum {
 	LIMIT_DOMAIN_OCTETS = 255,        // more: 501
 	LIMIT_RECIPIENTS = 1000,          // more: 452 4.5.3 for each
 	LIMIT_ERRORS = 20,                // then 421 4.7.0 and close
+	LIMIT_REFUSALS = 100,             // senders and recipients refused in a session; each further one counts as an error
 	LIMIT_RECEIVED_LINES = 30,        // more: 554 5.4.6
 	LIMIT_MESSAGE_OCTETS = 52428800,  // default of max_message; more: 552 5.3.4
 	LIMIT_COMMAND_S = 300,            // waiting for a command or a body octet: 421 4.4.2, close

@@ -12,7 +12,8 @@
 #include "base/limits.h"
 #include "base/slice.h"
 
-// What the form of an address is. Only PLAIN, NULL_PATH (senders) and POSTMASTER (recipients) are accepted.
+// What the form of an address is. A recipient is accepted when PLAIN or POSTMASTER, a sender when PLAIN, NULL_PATH or
+// ENCAPSULATED: bounces of forwarded mail come from SRS and IMCEA senders, and no sender is ever routed by us.
 #define SMTP_ADDRESS_FORMS(FORM)                                                                   \
 	FORM(PLAIN, "plain")                                                                       \
 	FORM(NULL_PATH, "null")                                                                    \
@@ -40,10 +41,16 @@ enum smtp_address_form {
 		SMTP_ADDRESS_FORM_COUNT
 };
 
-struct smtp_path;
+// One address: text as given (without <>), local part and domain inside it; domain in lower case, without final dot.
+// <postmaster> has an empty domain. The null sender has len 0.
+struct smtp_path {
+	uint16_t len, local_len, domain_at, domain_len;
+	uint8_t text[LIMIT_PATH_OCTETS];
+};
 
-// Read "<...>" at the start of in. On PLAIN, NULL_PATH and POSTMASTER *path is filled and *rest is what follows the '>'
-// (parameters, with their leading space). On every other form *path and *rest are untouched.
-enum smtp_address_form smtp_address_parse(struct slice in, struct smtp_path *path, struct slice *rest);
+// Read "<...>" at the start of in (RFC 5321 4.1.2). On PLAIN, NULL_PATH, POSTMASTER and ENCAPSULATED *path is filled and
+// *rest is what follows the '>': nothing, or a space and parameters. On every other form *path and *rest are untouched.
+enum smtp_address_form smtp_address_parse(
+	struct slice in, struct smtp_path *path, struct slice *rest);
 
 const char *smtp_address_form_text(enum smtp_address_form form);

@@ -20,6 +20,7 @@
 #include "base/slice.h"
 #include "smtp/smtp_address.h"
 #include "smtp/smtp_reply.h"
+#include "smtp/smtp_transaction.h"
 
 // State: what the session is waiting for.
 #define SMTP_STATES(STATE)                                                                         \
@@ -67,21 +68,22 @@ enum smtp_event {
 };
 
 enum smtp_need {
-	SMTP_NEED_INPUT,  // everything useful was taken; come back with more octets (the rest stays unread)
-	SMTP_NEED_AGAIN,  // one command was answered; there may be more in what is left of in
-	SMTP_NEED_MAIL,   // judge s->txn->sender, then smtp_session_verdict()
-	SMTP_NEED_RCPT,   // judge s->candidate, then smtp_session_verdict(); strings live until then
-	SMTP_NEED_DATA,   // make room for a message (queue id, first buffer), then smtp_session_verdict()
-	SMTP_NEED_BODY,   // body octets are in out->body; take them and give room; then step again
+	SMTP_NEED_INPUT, // everything useful was taken; come back with more octets (the rest stays unread)
+	SMTP_NEED_AGAIN, // one command was answered; there may be more in what is left of in
+	SMTP_NEED_MAIL,  // judge s->txn->sender, then smtp_session_verdict()
+	SMTP_NEED_RCPT,  // judge s->candidate, then smtp_session_verdict(); strings live until then
+	SMTP_NEED_DATA, // make room for a message (queue id, first buffer), then smtp_session_verdict()
+	SMTP_NEED_BODY, // body octets are in io->body (none, when it had no room); take them and give room; then step again
 	SMTP_NEED_COMMIT, // the message is complete (last octets in body first): store it, then smtp_session_verdict()
-	SMTP_NEED_ABORT,  // the message that was begun will not be committed; forget its octets; step again
-	SMTP_NEED_CLOSE,  // send the reply, then close the connection
+	SMTP_NEED_ABORT, // the message that was begun will not be committed; forget its octets; step again. Once a message;
+	// s->body_verdict says why. From then on io->body is left alone and may have no room
+	SMTP_NEED_CLOSE, // send the reply, then close the connection
 };
 
 struct smtp_limits {
-	uint32_t message_octets; // SIZE
+	uint32_t message_octets; // SIZE; at least 1
 	uint16_t recipients;
-	uint16_t errors;
+	uint16_t errors; // protocol errors in one session; the one that reaches it is answered 421
 	uint16_t received_lines;
 };
 
@@ -89,26 +91,6 @@ struct smtp_limits {
 struct smtp_service {
 	const char *fqdn;
 	struct smtp_limits limits;
-};
-
-// One address: text as given (without <>), local part and domain inside it; domain in lower case, without final dot.
-// <postmaster> has an empty domain. The null sender has len 0.
-struct smtp_path {
-	uint16_t len, local_len, domain_at, domain_len;
-	uint8_t text[LIMIT_PATH_OCTETS];
-};
-
-// One transaction, zeroed when it begins. Lives in a block of its own; recipients in a chain of blocks.
-struct smtp_transaction {
-	struct smtp_path sender;
-	uint32_t size_declared;  // SIZE=; 0: not given
-	bool body_8bit;          // BODY=8BITMIME
-	uint16_t rcpt_count;     // accepted
-	uint16_t rcpt_refused;
-	uint16_t received_lines;
-	uint32_t body_octets;    // after dot-unstuffing
-	void *first_rcpt_block, *last_rcpt_block;
-	uint16_t tag;            // the owner's, e.g. which rule accepted the last recipient
 };
 
 struct smtp_session {
@@ -123,7 +105,9 @@ struct smtp_session {
 	bool esmtp;
 	uint8_t helo_len;
 	uint16_t errors;
-	uint16_t header_state;        // of the Received: counter
+	uint16_t
+		refused; // senders and recipients refused; LIMIT_REFUSALS are free, each further one is an error
+	uint16_t header_state; // of the Received: counter
 	char helo[64];
 };
 
@@ -135,23 +119,27 @@ struct smtp_step {
 struct smtp_io {
 	struct smtp_out reply; // room: at least SMTP_REPLY_MAX_OCTETS
 	struct smtp_out body;  // room for body octets; needed in state BODY only
-	uint8_t event;         // enum smtp_event of the command this step answered, for logs; SMTP_EV_COUNT: none
+	uint8_t event; // enum smtp_event of the command this step answered, for logs; SMTP_EV_COUNT: none
 	enum smtp_reply replied; // what was said last in this step; NONE when nothing
 };
 
-void smtp_session_init(struct smtp_session *s, const struct smtp_service *service, struct block_pool *blocks);
+void smtp_session_init(
+	struct smtp_session *s, const struct smtp_service *service, struct block_pool *blocks);
 
 // Write 220 (or, for refuse reply, 554 and the session is CLOSED).
 void smtp_session_greet(struct smtp_session *s, enum smtp_reply greeting, struct smtp_io *io);
 
 // Take at most one command, or a run of body octets, from in. Not to be called in *_VERDICT, COMMIT or CLOSED.
+//
+// A command line is taken whole: until it has its end, in must hold all of it (up to LIMIT_COMMAND_READ_OCTETS) from its start.
+// io->reply and io->body are appended to. Body octets are good up to here, but the message may still be refused.
 struct smtp_step smtp_session_step(struct smtp_session *s, struct slice in, struct smtp_io *io);
 
 // The owner's answer to NEED_MAIL, NEED_RCPT, NEED_DATA, NEED_COMMIT: reply is what to say; a 2xx or 3xx code allows. arg is the reply's
 // argument where it is not the address itself (the queue id of QUEUED); an empty arg stands for the address or the
 // service's name. Closes when the code is 421.
-struct smtp_step smtp_session_verdict(struct smtp_session *s, enum smtp_reply reply, struct slice arg,
-	struct smtp_io *io);
+struct smtp_step smtp_session_verdict(
+	struct smtp_session *s, enum smtp_reply reply, struct slice arg, struct smtp_io *io);
 
 // Say a 421 or 554 and be CLOSED (time-out, shutdown, no longer allowed). In BODY, the message is forgotten.
 void smtp_session_end(struct smtp_session *s, enum smtp_reply reply, struct smtp_io *io);
@@ -159,17 +147,17 @@ void smtp_session_end(struct smtp_session *s, enum smtp_reply reply, struct smtp
 // Whether the session waits for the owner, so that input must not be fed.
 bool smtp_session_is_waiting(const struct smtp_session *s);
 
-// Give all blocks back. The session is CLOSED.
+// Give all blocks back; the name the client gave is forgotten. The session is CLOSED.
 void smtp_session_free(struct smtp_session *s);
 
 struct slice smtp_session_helo(const struct smtp_session *s);
 
-// Walk the accepted recipients: *cursor NULL at first; false at the end. The path points into the transaction.
-struct smtp_rcpt_cursor {
-	const void *block;
-	uint32_t offset;
-};
-bool smtp_session_next_rcpt(const struct smtp_transaction *txn, struct smtp_rcpt_cursor *cursor, struct slice *address);
+// Walk the accepted recipients in their order, from a zeroed cursor; false at the end. *address points into the transaction.
+static inline bool smtp_session_next_rcpt(
+	const struct smtp_transaction *txn, struct smtp_rcpt_cursor *cursor, struct slice *address)
+{
+	return smtp_transaction_next_rcpt(txn, cursor, address);
+}
 
 const char *smtp_session_state_name(enum smtp_state state);
 const char *smtp_session_event_name(enum smtp_event ev);
