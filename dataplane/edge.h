@@ -24,21 +24,21 @@ struct worker;
 // the log records that name it are written. Immutable.
 struct edge_policy {
 	const struct snapshot *snapshot;
-	uint16_t slot[LIMIT_VSERVERS];               // virtual server index -> edge.vservers[]
+	uint16_t slot[LIMIT_VSERVERS];                // virtual server index -> edge.vservers[]
 	struct smtp_service services[LIMIT_VSERVERS]; // by virtual server index
 };
 
 enum edge_vserver_state {
 	EDGE_RUNNING,
-	EDGE_PAUSED,   // no new connections (SYN dropped, clients try again); open sessions go on
+	EDGE_PAUSED, // no new connections (SYN dropped, clients try again); open sessions go on
 	EDGE_DRAINING, // no new connections (reset); open sessions get 421 at their next command outside a message
-	EDGE_STOPPED,  // no new connections (reset); open sessions get 421 now
+	EDGE_STOPPED, // no new connections (reset); open sessions get 421 now
 };
 
 // What a virtual server counts, per worker; written by that worker only.
 struct edge_vserver_counters {
-	_Atomic uint64_t connections, open, refused_connect, rcpt_accepted, rcpt_relayed, rcpt_refused, rcpt_deferred, messages,
-		octets, messages_refused;
+	_Atomic uint64_t connections, open, refused_connect, rcpt_accepted, rcpt_relayed,
+		rcpt_refused, rcpt_deferred, messages, octets, messages_refused;
 };
 
 // Keeps its place over reloads, by name; a name that is gone from the configuration keeps its slot until restart.
@@ -49,19 +49,20 @@ struct edge_vserver {
 
 // posternctl get|set. Written by the control thread, read by workers each loop or at each use.
 struct edge_tunables {
-	_Atomic uint32_t poll_busy;             // dataplane.poll: 1 busy, 0 adaptive
-	_Atomic uint32_t command_timeout_s;     // limits.command_timeout
-	_Atomic uint32_t errors;                // limits.errors
-	_Atomic uint32_t log_level;             // log.level: 0 refusals only, 1 decisions, 2 sessions as well
+	_Atomic uint32_t poll_busy;         // dataplane.poll: 1 busy, 0 adaptive
+	_Atomic uint32_t command_timeout_s; // limits.command_timeout
+	_Atomic uint32_t errors;            // limits.errors
+	_Atomic uint32_t log_level; // log.level: 0 refusals only, 1 decisions, 2 sessions as well
 };
 
 // One worker as others see it. Counters: that worker writes, relaxed; anyone reads.
 struct edge_worker {
 	struct worker *self;
 	unsigned lcore;
-	struct rte_ring *log;             // struct log_record, worker -> control
+	struct rte_ring *log; // struct log_record, worker -> control
 	_Atomic uint64_t log_lost;
-	_Atomic uint64_t rx_packets, tx_packets, rx_octets, tx_octets, tx_dropped, handled, steered_out, steered_in;
+	_Atomic uint64_t rx_packets, tx_packets, rx_octets, tx_octets, tx_dropped, handled,
+		steered_out, steered_in;
 	_Atomic uint64_t drops[DROP_COUNT];
 	_Atomic uint64_t loops, idle_loops, sleeps, busy_cycles;
 	_Atomic uint64_t connections, blocks_free, bufs_free;
@@ -70,16 +71,24 @@ struct edge_worker {
 };
 
 struct edge {
-	const struct edge_policy *_Atomic policy; // control thread (reload.c) stores; workers load once a loop
+	const struct edge_policy
+		*_Atomic policy; // control thread (reload.c) stores; workers load once a loop
 	struct rte_rcu_qsbr *qsbr;
 	struct edge_tunables tunables;
 	struct edge_vserver vservers[LIMIT_VSERVERS];
 	struct edge_worker *workers[LIMIT_WORKERS];
 	unsigned worker_count;
-	_Atomic bool draining;      // STOP: as if every virtual server were draining
-	_Atomic bool stop;          // workers leave their loops
+	_Atomic bool draining;        // STOP: as if every virtual server were draining
+	_Atomic bool stop;            // workers leave their loops
 	_Atomic bool spool_accepting; // spooler thread; false: MAIL gets 451
 	_Atomic uint64_t spool_committed, spool_syncs, spool_errors; // spooler thread
 	int64_t started_s;
-	bool huge_pages;            // what EAL got
+	bool huge_pages; // what EAL got
 };
+
+// Add to a counter of one's own worker: no other thread writes it, so no locked instruction is needed.
+static inline void edge_count(_Atomic uint64_t *counter, uint64_t by)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+		memory_order_relaxed);
+}

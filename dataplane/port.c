@@ -1,0 +1,192 @@
+#include "dataplane/port.h"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool fail(char why[PORT_WHY_OCTETS], const char *device, const char *what, int code)
+{
+	snprintf(why, PORT_WHY_OCTETS, "port %s: %s%s%s", device, what, code != 0 ? ": " : "",
+		code != 0 ? rte_strerror(code < 0 ? -code : code) : "");
+	return false;
+}
+
+// "net_af_packet0,iface=edge0" is known to DPDK by what stands before the comma.
+static bool find_device(const char *device, uint16_t *id)
+{
+	char name[RTE_ETH_NAME_MAX_LEN];
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(device, ","), device);
+	return rte_eth_dev_get_port_by_name(name, id) == 0;
+}
+
+static void fill_iface(
+	struct port *port, const struct config_port *cp, const struct rte_eth_dev_info *info)
+{
+	struct rte_ether_addr mac;
+
+	rte_eth_macaddr_get(port->id, &mac);
+	memcpy(port->iface.mac.octets, mac.addr_bytes, 6);
+	// A tap's kernel end has the device's address; two stations must not share one.
+	if (strcmp(info->driver_name, "net_tap") == 0)
+		port->iface.mac.octets[5] ^= 1;
+	port->iface.mtu = cp->mtu;
+	port->iface.sums = port->sums_by_port ? FRAME_SUMS_PORT : FRAME_SUMS_SOFTWARE;
+	port->iface.has_gateway = cp->has_gateway4;
+	port->iface.gateway = cp->has_gateway4 ? ip_addr_v4(&cp->gateway4) : 0;
+	for (uint32_t i = 0; i < cp->address_count && i < LIMIT_LISTEN; i++) {
+		uint8_t len = (uint8_t)(cp->addresses[i].len - 96);
+
+		port->iface.addresses[port->iface.address_count++] = (struct iface_addr){
+			.v4 = ip_addr_v4(&cp->addresses[i].addr),
+			.mask = len == 0 ? 0 : UINT32_MAX << (32 - len),
+		};
+	}
+}
+
+static uint16_t queues_of(uint16_t most, unsigned workers)
+{
+	return most < workers ? most : (uint16_t)workers;
+}
+
+static struct rte_eth_conf device_conf(struct port *port, const struct rte_eth_dev_info *info)
+{
+	const uint64_t tx_sums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+	const uint64_t rx_sums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+	struct rte_eth_conf conf = {0};
+
+	port->sums_by_port = (info->tx_offload_capa & tx_sums) == tx_sums;
+	if (port->sums_by_port)
+		conf.txmode.offloads = tx_sums;
+	conf.rxmode.offloads = info->rx_offload_capa & rx_sums;
+	if (port->rx_queues > 1) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		conf.rx_adv_conf.rss_conf.rss_hf =
+			info->flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP);
+		if (conf.rx_adv_conf.rss_conf.rss_hf == 0)
+			conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
+	}
+	return conf;
+}
+
+static int setup_queues(struct port *port, struct rte_mempool *mbufs)
+{
+	uint16_t rx = PORT_RX_DESCRIPTORS, tx = PORT_TX_DESCRIPTORS;
+	int socket = rte_eth_dev_socket_id(port->id);
+	int e = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
+
+	for (uint16_t q = 0; e == 0 && q < port->rx_queues; q++)
+		e = rte_eth_rx_queue_setup(port->id, q, rx, (unsigned)socket, NULL, mbufs);
+	for (uint16_t q = 0; e == 0 && q < port->tx_queues; q++)
+		e = rte_eth_tx_queue_setup(port->id, q, tx, (unsigned)socket, NULL);
+	return e;
+}
+
+static bool start_one(struct port *port, const struct config_port *cp, unsigned workers,
+	struct rte_mempool *mbufs, char why[PORT_WHY_OCTETS])
+{
+	struct rte_eth_dev_info info;
+	struct rte_eth_conf conf;
+	int e;
+
+	port->device = cp->device;
+	if (!find_device(cp->device, &port->id))
+		return fail(why, cp->device,
+			"no such device: its driver did not take it (see the lines above)", 0);
+	e = rte_eth_dev_info_get(port->id, &info);
+	if (e != 0)
+		return fail(why, cp->device, "cannot be asked what it is", e);
+	port->rx_queues = queues_of(info.max_rx_queues, workers);
+	port->tx_queues = queues_of(info.max_tx_queues, workers);
+	conf = device_conf(port, &info);
+	e = rte_eth_dev_configure(port->id, port->rx_queues, port->tx_queues, &conf);
+	if (e != 0)
+		return fail(why, cp->device, "configuration refused", e);
+	e = setup_queues(port, mbufs);
+	if (e != 0)
+		return fail(why, cp->device, "queues refused", e);
+	e = rte_eth_dev_start(port->id);
+	if (e != 0)
+		return fail(why, cp->device, "does not start", e);
+	fill_iface(port, cp, &info);
+	return true;
+}
+
+bool port_set_start(struct port_set *set, const struct config *config, unsigned workers,
+	struct rte_mempool *mbufs, char why[PORT_WHY_OCTETS])
+{
+	*set = (struct port_set){0};
+	for (uint32_t i = 0; i < config->port_count; i++) {
+		if (!start_one(&set->ports[i], &config->ports[i], workers, mbufs, why)) {
+			port_set_stop(set);
+			return false;
+		}
+		set->count++;
+	}
+	return true;
+}
+
+void port_set_stop(struct port_set *set)
+{
+	for (uint16_t i = 0; i < set->count; i++) {
+		(void)rte_eth_dev_stop(set->ports[i].id);
+		(void)rte_eth_dev_close(set->ports[i].id);
+	}
+	set->count = 0;
+}
+
+uint64_t port_set_missed(const struct port_set *set)
+{
+	uint64_t missed = 0;
+
+	for (uint16_t i = 0; i < set->count; i++) {
+		struct rte_eth_stats stats;
+
+		if (rte_eth_stats_get(set->ports[i].id, &stats) == 0)
+			missed += stats.imissed + stats.rx_nombuf;
+	}
+	return missed;
+}
+
+unsigned port_rx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count)
+{
+	return rte_eth_rx_burst(port->id, queue, mbufs, (uint16_t)count);
+}
+
+unsigned port_rx_sums(const struct rte_mbuf *m)
+{
+	unsigned sums = 0;
+
+	if ((m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
+		sums |= FRAME_IP_SUM_GOOD;
+	if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		sums |= FRAME_TCP_SUM_GOOD;
+	return sums;
+}
+
+void port_vouch(struct rte_mbuf *m)
+{
+	m->ol_flags &= ~(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+	m->ol_flags |= RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+}
+
+void port_tx_sums(struct rte_mbuf *m)
+{
+	m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+	m->l2_len = RTE_ETHER_HDR_LEN;
+	m->l3_len = 20;
+	m->l4_len = 20;
+}
+
+unsigned port_tx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count)
+{
+	enum { TRIES = 4 };
+	unsigned sent = 0;
+
+	for (int i = 0; i < TRIES && sent < count; i++)
+		sent += rte_eth_tx_burst(port->id, queue, mbufs + sent, (uint16_t)(count - sent));
+	if (sent < count)
+		rte_pktmbuf_free_bulk(mbufs + sent, count - sent);
+	return sent;
+}

@@ -1,0 +1,60 @@
+// port.h - the NIC: start, queues, offloads, bursts. The only user of rte_eth_*.
+//
+// Every worker polls one receive queue of each port while there are as many; with fewer queues the workers that have one
+// pass packets on (receive.h). Offloads are asked of the device, never assumed.
+//
+// Thread:  start and stop on the control thread; port_rx and port_tx by the one worker that owns the queue.
+// Memory:  struct port_set is fixed after start; packet buffers come from the mempool given.
+// Blocks:  start does. Bursts never.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "net/iface.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+
+struct port {
+	uint16_t id; // DPDK port
+	uint16_t rx_queues, tx_queues;
+	bool sums_by_port; // transmit checksums
+	struct iface iface;
+	const char *device;
+};
+
+struct port_set {
+	uint16_t count;
+	struct port ports[LIMIT_PORTS];
+};
+
+enum {
+	PORT_BURST = 64,
+	PORT_RX_DESCRIPTORS = 1024,
+	PORT_TX_DESCRIPTORS = 1024,
+	PORT_WHY_OCTETS = 256,
+};
+
+// Bring up every port of the configuration with at most workers queues each. False: why says what failed and what to
+// do; nothing is left running.
+bool port_set_start(struct port_set *set, const struct config *config, unsigned workers,
+	struct rte_mempool *mbufs, char why[PORT_WHY_OCTETS]);
+void port_set_stop(struct port_set *set);
+
+// Packets the device itself lost (no buffer, ring full), over all ports.
+uint64_t port_set_missed(const struct port_set *set);
+
+unsigned port_rx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count);
+
+// FRAME_*_SUM_GOOD bits that the device (or an earlier port_vouch) vouches for.
+unsigned port_rx_sums(const struct rte_mbuf *m);
+void port_vouch(struct rte_mbuf *m);
+
+// Prepare a TCP frame made with FRAME_SUMS_PORT for the device to finish.
+void port_tx_sums(struct rte_mbuf *m);
+
+// Takes all count buffers: what the device has no room for after a few tries is freed. Returns how many it took.
+unsigned port_tx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count);

@@ -1,0 +1,354 @@
+#include "dataplane/receive.h"
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+#include <rte_ring.h>
+
+#include "dataplane/transmit.h"
+#include "net/arp.h"
+#include "policy/class_table.h"
+#include "policy/policy.h"
+
+enum {
+	REFUSALS_LOGGED_PER_S = 100, // SYN refusals that become log lines; all are counted
+};
+
+// One packet ends here, under one name.
+static void account(struct worker *w, enum drop why)
+{
+	edge_count(why == DROP_NONE ? &w->shared->handled : &w->shared->drops[why], 1);
+}
+
+static const struct iface *iface_of(const struct worker *w, unsigned port)
+{
+	return &w->common->ports->ports[port].iface;
+}
+
+static bool is_ours(const struct worker *w, const struct ip_addr *local)
+{
+	for (unsigned p = 0; p < w->common->ports->count; p++) {
+		if (iface_has(iface_of(w, p), ip_addr_v4(local)))
+			return true;
+	}
+	return false;
+}
+
+// ---- ARP
+
+// What an ARP packet tells about its sender, if that is a neighbour and not ourselves.
+static void arp_learn(struct worker *w, unsigned port, const struct arp *arp)
+{
+	const struct iface *iface = iface_of(w, port);
+	struct rte_mbuf *waiting;
+
+	if (arp->sender == 0 || iface_has(iface, arp->sender) ||
+		iface_next_hop(iface, arp->sender) != arp->sender)
+		return;
+	waiting = neigh_learn(&w->neigh, (uint8_t)port, arp->sender, arp->sender_mac,
+		iface_has(iface, arp->target), w->now_us);
+	if (waiting == NULL)
+		return;
+	memcpy(rte_pktmbuf_mtod(waiting, uint8_t *), arp->sender_mac.octets, 6);
+	transmit_frame(w, port, waiting);
+}
+
+// Each worker has its own neighbour table; all hear what one received.
+static void arp_tell_others(struct worker *w, struct rte_mbuf *m)
+{
+	for (unsigned i = 0; i < w->edge->worker_count; i++) {
+		struct rte_mbuf *copy;
+
+		if (w->steer_out[i] == NULL)
+			continue;
+		copy = rte_pktmbuf_copy(m, w->common->mbufs, 0, UINT32_MAX);
+		if (copy != NULL && rte_ring_sp_enqueue(w->steer_out[i], copy) != 0)
+			rte_pktmbuf_free(copy);
+	}
+}
+
+static void arp_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+{
+	struct arp arp;
+	enum drop why = arp_parse(f, &arp);
+
+	if (why != DROP_NONE) {
+		account(w, why);
+		rte_pktmbuf_free(m);
+		return;
+	}
+	arp_learn(w, m->port, &arp);
+	arp_tell_others(w, m);
+	account(w, DROP_NONE);
+	if (!arp.request || !iface_has(iface_of(w, m->port), arp.target) ||
+		rte_pktmbuf_tailroom(m) < ARP_FRAME_OCTETS) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	m->data_len = (uint16_t)arp_build_reply(
+		rte_pktmbuf_mtod(m, uint8_t *), iface_of(w, m->port)->mac, arp.target, &arp);
+	m->pkt_len = m->data_len;
+	m->ol_flags = 0;
+	transmit_frame(w, m->port, m);
+}
+
+// ---- ping
+
+static void icmp_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+{
+	if (!is_ours(w, &f->dst)) {
+		account(w, DROP_IP_NOT_OURS);
+		rte_pktmbuf_free(m);
+		return;
+	}
+	account(w, DROP_NONE);
+	frame_echo_reply(f, rte_pktmbuf_mtod(m, uint8_t *));
+	m->ol_flags = 0;
+	transmit_frame(w, m->port, m);
+}
+
+// ---- TCP
+
+static void log_refusal(
+	struct worker *w, const struct segment *syn, struct policy_client client, uint8_t rule)
+{
+	uint64_t second = w->now_us / 1000000;
+	struct log_record r = {.wall_us = w->wall_us,
+		.event = LOG_CONNECT_REFUSED,
+		.client = syn->src,
+		.local = syn->dst,
+		.client_port = syn->src_port,
+		.local_port = syn->dst_port,
+		.verdict = POLICY_REFUSE,
+		.rule = rule,
+		.epoch = w->policy->snapshot->epoch,
+		.class = client.class,
+		.vserver = client.vserver};
+
+	if (second != w->refusals_logged_s) {
+		w->refusals_logged_s = second;
+		w->refusals_logged = 0;
+	}
+	if (w->refusals_logged++ < REFUSALS_LOGGED_PER_S)
+		worker_log(w, &r);
+}
+
+enum admission {
+	ADMIT,        // let the handshake begin
+	ADMIT_RESET,  // answer by RST
+	ADMIT_IGNORE, // no answer
+};
+
+// Connection control on the SYN: a refused source costs no state (refuse: reply takes the handshake and is
+// refused by conn.c).
+static enum admission admit_by_policy(struct worker *w, const struct segment *syn, uint16_t vserver)
+{
+	const struct snapshot *snapshot = w->policy->snapshot;
+	struct policy_client client = {vserver, class_lookup(snapshot->class_table, &syn->src)};
+	struct policy_verdict verdict = policy_connect(snapshot, client);
+
+	if (verdict.kind == POLICY_ACCEPT)
+		return ADMIT;
+	if (snapshot->vservers[vserver].refuse == CONFIG_REFUSE_REPLY)
+		return ADMIT;
+	edge_count(&w->shared->vservers[w->policy->slot[vserver]].refused_connect, 1);
+	log_refusal(w, syn, client, verdict.rule);
+	return snapshot->vservers[vserver].refuse == CONFIG_REFUSE_DROP ? ADMIT_IGNORE
+									: ADMIT_RESET;
+}
+
+static void syn_input(struct worker *w, const struct segment *syn, uint16_t vserver)
+{
+	uint8_t state = atomic_load_explicit(
+		&w->edge->vservers[w->policy->slot[vserver]].state, memory_order_relaxed);
+	enum admission admission;
+	enum drop why;
+
+	if (state == EDGE_PAUSED) {
+		account(w, DROP_VSERVER_CLOSED);
+		return;
+	}
+	if (state != EDGE_RUNNING ||
+		atomic_load_explicit(&w->edge->draining, memory_order_relaxed)) {
+		(void)tcp_input(w->tcp, syn, false, w->now_us);
+		account(w, DROP_VSERVER_CLOSED);
+		return;
+	}
+	admission = admit_by_policy(w, syn, vserver);
+	if (admission == ADMIT_IGNORE) {
+		account(w, DROP_CONN_REFUSED);
+		return;
+	}
+	why = tcp_input(w->tcp, syn, admission == ADMIT, w->now_us);
+	account(w, admission == ADMIT ? why : DROP_CONN_REFUSED);
+}
+
+static void tcp_segment(struct worker *w, const struct segment *s, uint16_t vserver)
+{
+	bool listens = vserver != SNAPSHOT_NO_VSERVER &&
+		       snapshot_listens(w->policy->snapshot, vserver, &s->dst, s->dst_port);
+	enum drop why;
+
+	if (listens && (s->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST)) == SEGMENT_SYN) {
+		syn_input(w, s, vserver);
+		return;
+	}
+	why = tcp_input(w->tcp, s, listens, w->now_us);
+	account(w, why == DROP_TCP_NO_CONN && !listens ? DROP_TCP_PORT : why);
+}
+
+// ---- Steering
+
+// The n-th set bit of mask.
+static unsigned nth_worker(uint64_t mask, unsigned n)
+{
+	while (n-- > 0)
+		mask &= mask - 1;
+	return (unsigned)__builtin_ctzll(mask);
+}
+
+static unsigned owner_of(const struct worker *w, const struct segment *s, uint16_t vserver)
+{
+	struct {
+		uint32_t src, dst;
+		uint16_t src_port, dst_port;
+	} tuple = {ip_addr_v4(&s->src), ip_addr_v4(&s->dst), s->src_port, s->dst_port};
+	uint64_t mask;
+	unsigned workers;
+
+	if (w->edge->worker_count == 1)
+		return 0;
+	mask = vserver == SNAPSHOT_NO_VSERVER ? UINT64_MAX >> (64 - w->edge->worker_count)
+					      : w->policy->snapshot->vservers[vserver].worker_mask;
+	workers = (unsigned)__builtin_popcountll(mask);
+	return nth_worker(
+		mask, (unsigned)(siphash(&w->common->steer_key, &tuple, sizeof(tuple)) % workers));
+}
+
+static void steer(struct worker *w, struct rte_mbuf *m, unsigned owner)
+{
+	port_vouch(m); // checksums are verified; the owner need not do it again
+	if (rte_ring_sp_enqueue(w->steer_out[owner], m) != 0) {
+		account(w, DROP_RING_FULL);
+		rte_pktmbuf_free(m);
+		return;
+	}
+	edge_count(&w->shared->steered_out, 1);
+}
+
+static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f)
+{
+	uint16_t vserver;
+	unsigned owner;
+
+	if (!is_ours(w, &f->dst)) {
+		account(w, DROP_IP_NOT_OURS);
+		rte_pktmbuf_free(m);
+		return;
+	}
+	vserver = snapshot_vserver_at(w->policy->snapshot, &f->dst);
+	owner = owner_of(w, &f->tcp, vserver);
+	if (owner != w->index) {
+		steer(w, m, owner);
+		return;
+	}
+	f->tcp.nic_port = (uint8_t)m->port;
+	tcp_segment(w, &f->tcp, vserver);
+	rte_pktmbuf_free(m);
+}
+
+// ---- Bursts
+
+static enum drop parse(struct rte_mbuf *m, struct frame *f)
+{
+	if (m->nb_segs != 1)
+		return DROP_ETH_SHORT; // larger than one buffer: nothing we asked for
+	return frame_parse((struct slice){rte_pktmbuf_mtod(m, const uint8_t *), m->data_len},
+		port_rx_sums(m), f);
+}
+
+static void frame_input(struct worker *w, struct rte_mbuf *m)
+{
+	struct frame f;
+	enum drop why = parse(m, &f);
+
+	if (why != DROP_NONE) {
+		account(w, why);
+		rte_pktmbuf_free(m);
+		return;
+	}
+	switch (f.kind) {
+	case FRAME_ARP:
+		arp_input(w, m, &f);
+		break;
+	case FRAME_ICMP:
+		icmp_input(w, m, &f);
+		break;
+	case FRAME_TCP:
+		tcp_frame(w, m, &f);
+		break;
+	}
+}
+
+static unsigned poll_port(struct worker *w, unsigned p)
+{
+	const struct port *port = &w->common->ports->ports[p];
+	struct rte_mbuf *mbufs[PORT_BURST];
+	uint64_t octets = 0;
+	unsigned n;
+
+	if (w->index >= port->rx_queues)
+		return 0;
+	n = port_rx(port, (uint16_t)w->index, mbufs, PORT_BURST);
+	for (unsigned i = 0; i < n; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
+	for (unsigned i = 0; i < n; i++) {
+		mbufs[i]->port = (uint16_t)p; // our number from here on, not DPDK's
+		octets += mbufs[i]->pkt_len;
+		frame_input(w, mbufs[i]);
+	}
+	if (n != 0) {
+		edge_count(&w->shared->rx_packets, n);
+		edge_count(&w->shared->rx_octets, octets);
+	}
+	return n;
+}
+
+// A frame that another worker received: ours by steering, or an ARP packet to learn from.
+static void steered_input(struct worker *w, struct rte_mbuf *m)
+{
+	struct frame f;
+	struct arp arp;
+	enum drop why = parse(m, &f);
+
+	if (why == DROP_NONE && f.kind == FRAME_TCP) {
+		edge_count(&w->shared->steered_in, 1);
+		f.tcp.nic_port = (uint8_t)m->port;
+		tcp_segment(w, &f.tcp, snapshot_vserver_at(w->policy->snapshot, &f.dst));
+	} else if (why == DROP_NONE && f.kind == FRAME_ARP && arp_parse(&f, &arp) == DROP_NONE) {
+		arp_learn(w, m->port, &arp);
+	}
+	rte_pktmbuf_free(m);
+}
+
+static unsigned poll_ring(struct worker *w, struct rte_ring *ring)
+{
+	void *frames[PORT_BURST];
+	unsigned n = rte_ring_sc_dequeue_burst(ring, frames, PORT_BURST, NULL);
+
+	for (unsigned i = 0; i < n; i++)
+		steered_input(w, frames[i]);
+	return n;
+}
+
+unsigned receive_poll(struct worker *w)
+{
+	unsigned seen = 0;
+
+	for (unsigned p = 0; p < w->common->ports->count; p++)
+		seen += poll_port(w, p);
+	for (unsigned i = 0; i < w->edge->worker_count; i++) {
+		if (w->steer_in[i] != NULL)
+			seen += poll_ring(w, w->steer_in[i]);
+	}
+	return seen;
+}

@@ -1,0 +1,283 @@
+#include "dataplane/worker.h"
+
+#include <rte_cycles.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+#include <rte_pause.h>
+#include <rte_random.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring_elem.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "dataplane/conn.h"
+#include "dataplane/mail.h"
+#include "dataplane/receive.h"
+#include "dataplane/transmit.h"
+
+enum {
+	RING_FRAMES = 1024, // frames between two workers; full: DROP_RING_FULL
+	ANSWERS_PER_LOOP = 64,
+	TIMERS_PER_LOOP = 256,
+	SPIN_US = 100,        // idle: poll on
+	SHORT_SLEEP_US = 50,  // then sleep shortly
+	LONG_IDLE_US = 20000, // idle this long: sleep longer
+	LONG_SLEEP_US = 500,
+};
+
+static const struct tcp_env env = {.emit = transmit_segment};
+
+static struct siphash_key random_key(void)
+{
+	return (struct siphash_key){rte_rand(), rte_rand()};
+}
+
+// ---- Making a worker
+
+static bool make_bufs(struct worker *w, uint32_t count)
+{
+	struct spool_buf *bufs = rte_malloc("spool_bufs", count * sizeof(*bufs), 64);
+
+	for (uint32_t i = 0; bufs != NULL && i < count; i++) {
+		bufs[i].next = w->free_bufs;
+		bufs[i].home = w->index;
+		w->free_bufs = &bufs[i];
+	}
+	w->free_buf_count = count;
+	return bufs != NULL;
+}
+
+static bool make_tcp(struct worker *w)
+{
+	const struct worker_common *common = w->common;
+	struct tcp_stack_config config = {.app = &conn_tcp_app,
+		.env = &env,
+		.user = w,
+		.conns = common->conns,
+		.blocks = common->blocks,
+		.mss = common->mss,
+		.app_octets = sizeof(struct conn),
+		.secret = random_key()};
+	void *memory = rte_zmalloc("tcp_stack", tcp_stack_octets(&config), 64);
+
+	if (memory == NULL)
+		return false;
+	w->tcp = tcp_stack_init(memory, &config, w->now_us);
+	return true;
+}
+
+static bool make_clients(struct worker *w)
+{
+	struct siphash_key key = random_key();
+	void *memory = rte_zmalloc("clients", client_count_octets(w->common->conns), 64);
+
+	if (memory == NULL)
+		return false;
+	w->clients = client_count_init(memory, w->common->conns, &key);
+	return true;
+}
+
+static struct rte_ring *make_ring(
+	const char *what, unsigned a, unsigned b, unsigned octets, unsigned count)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	snprintf(name, sizeof(name), "%s%u_%u", what, a, b);
+	return rte_ring_create_elem(
+		name, octets, rte_align32pow2(count), SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+}
+
+static uint64_t clock_us(void)
+{
+	uint64_t hz = rte_get_tsc_hz(), cycles = rte_rdtsc();
+
+	return cycles / hz * 1000000 + cycles % hz * 1000000 / hz;
+}
+
+static int64_t clock_wall_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+struct worker *worker_make(
+	const struct worker_common *common, unsigned index, struct edge_worker *shared)
+{
+	struct worker *w = rte_zmalloc("worker", sizeof(*w), 64);
+	// Each request carries a buffer, but for aborts, of which there is one for each connection at most.
+	unsigned requests = common->spool_bufs + common->conns + 1;
+
+	if (w == NULL)
+		return NULL;
+	w->edge = common->edge;
+	w->shared = shared;
+	w->common = common;
+	w->index = index;
+	w->now_us = clock_us();
+	w->wall_us = clock_wall_us();
+	w->policy = atomic_load(&common->edge->policy);
+	w->requests = make_ring("requests", index, 0, sizeof(struct spool_request), requests);
+	w->answers = make_ring("answers", index, 0, sizeof(struct spool_answer), requests);
+	shared->log = make_ring("log", index, 0, sizeof(struct log_record), 4096);
+	shared->self = w;
+	if (w->requests == NULL || w->answers == NULL || shared->log == NULL)
+		return NULL;
+	if (!make_bufs(w, common->spool_bufs) || !make_tcp(w) || !make_clients(w))
+		return NULL;
+	return w;
+}
+
+bool worker_connect(struct worker **workers, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned k = 0; k < count; k++) {
+			if (i == k)
+				continue;
+			workers[i]->steer_out[k] =
+				make_ring("steer", i, k, sizeof(void *), RING_FRAMES);
+			workers[i]->tx_out[k] = make_ring("tx", i, k, sizeof(void *), RING_FRAMES);
+			workers[k]->steer_in[i] = workers[i]->steer_out[k];
+			workers[k]->tx_in[i] = workers[i]->tx_out[k];
+			if (workers[i]->steer_out[k] == NULL || workers[i]->tx_out[k] == NULL)
+				return false;
+		}
+	}
+	return true;
+}
+
+void worker_log(struct worker *w, const struct log_record *record)
+{
+	struct log_record copy = *record; // rte_ring wants it writable
+
+	if (rte_ring_sp_enqueue_elem(w->shared->log, &copy, sizeof(copy)) != 0)
+		edge_count(&w->shared->log_lost, 1);
+}
+
+// ---- The loop
+
+static unsigned poll_answers(struct worker *w)
+{
+	struct spool_answer answers[ANSWERS_PER_LOOP];
+	unsigned n = rte_ring_sc_dequeue_burst_elem(
+		w->answers, answers, sizeof(answers[0]), ANSWERS_PER_LOOP, NULL);
+
+	for (unsigned i = 0; i < n; i++) {
+		if (answers[i].buf != NULL)
+			mail_give_back(w, answers[i].buf);
+		if (answers[i].kind == SPOOL_PUT_COMMIT)
+			conn_answer(w, &answers[i]);
+	}
+	if (n != 0 && w->stalled_first != NULL)
+		conn_retry_stalled(w);
+	return n;
+}
+
+// A virtual server that was stopped or drained, or the whole edge: sessions that are open must hear of it, in
+// steps, so that no loop is long.
+static void watch_states(struct worker *w)
+{
+	uint32_t seen = atomic_load_explicit(&w->edge->draining, memory_order_relaxed);
+
+	for (unsigned i = 0; i < w->policy->snapshot->vserver_count; i++)
+		seen = seen * 31 +
+		       atomic_load_explicit(
+			       &w->edge->vservers[w->policy->slot[i]].state, memory_order_relaxed);
+	if (seen != w->states_seen) {
+		w->states_seen = seen;
+		w->walk_cursor = 0;
+		w->walk_pending = true;
+	}
+	if (w->walk_pending)
+		w->walk_pending = conn_walk(w);
+}
+
+static void publish_counters(struct worker *w)
+{
+	const struct tcp_counters *tcp = tcp_stack_counters(w->tcp);
+	struct edge_worker *s = w->shared;
+
+	atomic_store_explicit(&s->connections, tcp_conn_count(w->tcp), memory_order_relaxed);
+	atomic_store_explicit(
+		&s->blocks_free, tcp_stack_blocks(w->tcp)->free_count, memory_order_relaxed);
+	atomic_store_explicit(&s->bufs_free, w->free_buf_count, memory_order_relaxed);
+	atomic_store_explicit(&s->tcp_retransmits, tcp->retransmits, memory_order_relaxed);
+	atomic_store_explicit(&s->tcp_resets_in, tcp->resets_in, memory_order_relaxed);
+	atomic_store_explicit(&s->tcp_resets_out, tcp->resets_out, memory_order_relaxed);
+	atomic_store_explicit(&s->tcp_opened, tcp->opened, memory_order_relaxed);
+}
+
+// One turn: everything a burst brings is done before the next one is looked at, and all replies to it leave
+// together. Returns whether there was anything to do.
+static bool turn(struct worker *w)
+{
+	unsigned work;
+
+	w->policy = atomic_load_explicit(&w->edge->policy, memory_order_acquire);
+	w->now_us = clock_us();
+	w->wall_us = clock_wall_us();
+	work = receive_poll(w);
+	work += poll_answers(w);
+	tcp_timers(w->tcp, w->now_us, TIMERS_PER_LOOP);
+	watch_states(w);
+	tcp_flush(w->tcp, w->now_us);
+	work += transmit_flush(w);
+	rte_rcu_qsbr_quiescent(w->edge->qsbr, w->index);
+	w->loops++;
+	if (work != 0)
+		publish_counters(w);
+	return work != 0;
+}
+
+// Idle under poll: adaptive: spin for a while, then short sleeps, then longer ones; never past a timer.
+static void rest(struct worker *w, uint64_t idle_us)
+{
+	uint64_t step = idle_us < LONG_IDLE_US ? SHORT_SLEEP_US : LONG_SLEEP_US;
+	uint64_t next;
+
+	if (idle_us < SPIN_US) {
+		rte_pause();
+		return;
+	}
+	next = tcp_next_timer_us(w->tcp, w->now_us, step);
+	if (next <= w->now_us)
+		return;
+	if (next - w->now_us < step)
+		step = next - w->now_us;
+	edge_count(&w->shared->sleeps, 1);
+	// A sleeping worker holds no policy: publishing need not wait for it.
+	rte_rcu_qsbr_thread_offline(w->edge->qsbr, w->index);
+	nanosleep(&(struct timespec){.tv_nsec = (long)step * 1000}, NULL);
+	rte_rcu_qsbr_thread_online(w->edge->qsbr, w->index);
+}
+
+int worker_run(void *worker)
+{
+	struct worker *w = worker;
+	uint64_t worked_us = clock_us();
+	uint64_t started;
+
+	prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0); // a short sleep is meant to be short
+	rte_rcu_qsbr_thread_register(w->edge->qsbr, w->index);
+	rte_rcu_qsbr_thread_online(w->edge->qsbr, w->index);
+	w->now_us = worked_us;
+	transmit_announce(w);
+	while (!atomic_load_explicit(&w->edge->stop, memory_order_relaxed)) {
+		started = rte_rdtsc();
+		if (turn(w)) {
+			worked_us = w->now_us;
+			edge_count(&w->shared->busy_cycles, rte_rdtsc() - started);
+		} else {
+			edge_count(&w->shared->idle_loops, 1);
+			if (atomic_load_explicit(
+				    &w->edge->tunables.poll_busy, memory_order_relaxed) == 0)
+				rest(w, w->now_us - worked_us);
+		}
+		atomic_store_explicit(&w->shared->loops, w->loops, memory_order_relaxed);
+	}
+	rte_rcu_qsbr_thread_offline(w->edge->qsbr, w->index);
+	rte_rcu_qsbr_thread_unregister(w->edge->qsbr, w->index);
+	return 0;
+}
