@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/ip_addr.h"
 #include "base/limits.h"
@@ -64,9 +65,10 @@ enum config_log_format {
 
 struct config_vserver {
 	const char *name;
-	struct config_pos pos;
-	bool all_unassigned; // listen: all-unassigned
+	struct config_pos pos; // of the name
+	bool all_unassigned;   // listen: all-unassigned
 	uint16_t all_unassigned_port;
+	struct config_pos all_unassigned_pos;
 	struct config_listen *listen;
 	uint32_t listen_count;
 	const char *fqdn; // default: the host's name
@@ -79,8 +81,10 @@ struct config_vserver {
 	struct config_pos open_relay_pos;
 	uint32_t workers[LIMIT_WORKERS]; // lcores; empty: all of dataplane.workers
 	uint32_t worker_count;
+	struct config_pos workers_pos;
 	uint32_t max_message_octets, max_recipients, max_connections, max_connections_per_client;
 	const char *log_file; // NULL: VSERVER.log beside the spool
+	struct config_pos log_file_pos;
 	enum config_log_format log_format;
 };
 
@@ -97,6 +101,7 @@ struct config_port {
 	uint32_t address_count;
 	struct ip_addr gateway4;
 	bool has_gateway4;
+	struct config_pos gateway4_pos;
 	uint16_t mtu; // octets, 1500
 };
 
@@ -124,6 +129,7 @@ struct config_dataplane {
 struct config_hop {
 	const char *host; // address or name
 	uint16_t port;    // 25 unless written
+	struct config_pos pos;
 };
 
 struct config_route {
@@ -145,8 +151,8 @@ struct config_delivery {
 // guarantees: only relays_without_login for now; nobody = empty list with mode ONLY.
 struct config_guarantee {
 	const char *vserver;
+	struct config_pos pos; // of that name
 	struct config_list relays_without_login;
-	struct config_pos pos;
 };
 
 struct config {
@@ -179,3 +185,6 @@ typedef void config_mistake_fn(
 struct config *config_load(const char *path, int text_fd, config_mistake_fn *mistake, void *user);
 
 void config_free(struct config *config);
+
+// The same for `--check`: print FILE:LINE:COLUMN: message for each mistake. True: there is none.
+bool config_check_print(const char *path, FILE *out);

@@ -1,0 +1,416 @@
+#include "config/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/address_key.h"
+#include "config/snapshot_domains.h"
+#include "config/value.h"
+
+struct check {
+	const struct config *config;
+	struct reader *reader;
+	struct mistakes *mistakes;
+};
+
+static const struct config_port *port_with(const struct config *config, const struct ip_addr *addr)
+{
+	for (uint32_t p = 0; p < config->port_count; p++) {
+		for (uint32_t i = 0; i < config->ports[p].address_count; i++) {
+			if (ip_addr_eq(&config->ports[p].addresses[i].addr, addr))
+				return &config->ports[p];
+		}
+	}
+	return NULL;
+}
+
+static uint32_t v4_mask(uint8_t len)
+{
+	return len == ADDRESS_KEY_V4_LEN ? 0 : UINT32_MAX << (ADDRESS_KEY_BITS - len);
+}
+
+// Network and broadcast address of a subnet are no host's; /31 (RFC 3021) and /32 have neither.
+static bool is_edge(uint32_t v4, uint8_t len)
+{
+	const uint32_t host = v4 & ~v4_mask(len);
+
+	return len <= ADDRESS_KEY_BITS - 2 && (host == 0 || host == ~v4_mask(len));
+}
+
+static const char *interface_wrong(const struct config_iface_addr *address)
+{
+	const uint32_t v4 = ip_addr_v4(&address->addr);
+
+	if (address->len < ADDRESS_KEY_V4_LEN + 8)
+		return "is in a subnet larger than /8: expected the prefix length of the subnet";
+	if (v4 >> 24 == 0 || v4 >> 24 == 127 || v4 >> 28 >= 14)
+		return "is no address that a machine can have: expected a unicast address";
+	if (is_edge(v4, address->len))
+		return "is the first or last of its subnet: expected an address of a machine";
+	return NULL;
+}
+
+// The first place that has this address, in order of the file.
+static const struct config_iface_addr *first_with(
+	const struct config *config, const struct ip_addr *addr)
+{
+	const struct config_port *port = port_with(config, addr);
+
+	for (uint32_t i = 0;; i++) {
+		if (ip_addr_eq(&port->addresses[i].addr, addr))
+			return &port->addresses[i];
+	}
+}
+
+static void check_interface(const struct check *check, const struct config_iface_addr *address)
+{
+	const struct config_iface_addr *first = first_with(check->config, &address->addr);
+	const char *wrong = interface_wrong(address);
+	char text[IP_ADDR_TEXT_MAX];
+
+	(void)ip_addr_print(&address->addr, text);
+	if (wrong != NULL)
+		mistakes_add(check->mistakes, address->pos, "addresses: %s %s", text, wrong);
+	if (first != address)
+		mistakes_add(check->mistakes, address->pos,
+			"addresses: %s is there already on line %u: expected each address once",
+			text, first->pos.line);
+}
+
+static bool on_link(const struct config_port *port, uint32_t v4)
+{
+	for (uint32_t i = 0; i < port->address_count; i++) {
+		const struct config_iface_addr *address = &port->addresses[i];
+
+		if (((v4 ^ ip_addr_v4(&address->addr)) & v4_mask(address->len)) == 0 &&
+			!is_edge(v4, address->len))
+			return true;
+	}
+	return false;
+}
+
+static void check_gateway(const struct check *check, const struct config_port *port)
+{
+	char text[IP_ADDR_TEXT_MAX];
+
+	if (!port->has_gateway4)
+		return;
+	(void)ip_addr_print(&port->gateway4, text);
+	if (port_with(check->config, &port->gateway4) != NULL)
+		mistakes_add(check->mistakes, port->gateway4_pos,
+			"gateway: %s is an address of this server: expected that of a router",
+			text);
+	else if (!on_link(port, ip_addr_v4(&port->gateway4)))
+		mistakes_add(check->mistakes, port->gateway4_pos,
+			"gateway: %s is in no subnet of this port: expected an address of one",
+			text);
+}
+
+static void check_ports(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	for (uint32_t p = 0; p < config->port_count; p++) {
+		const struct config_port *port = &config->ports[p];
+
+		for (uint32_t i = 0; i < port->address_count; i++)
+			check_interface(check, &port->addresses[i]);
+		check_gateway(check, port);
+		for (uint32_t before = 0; before < p; before++) {
+			const struct config_port *other = &config->ports[before];
+
+			if (port->device != NULL && other->device != NULL &&
+				strcmp(port->device, other->device) == 0)
+				mistakes_add(check->mistakes, port->pos,
+					"device: %s is a port already on line %u",
+					mistakes_quote(port->device).text, other->pos.line);
+		}
+	}
+}
+
+static const char *name_of(const struct config_vserver *vserver)
+{
+	return vserver->name != NULL ? vserver->name : "(without name)";
+}
+
+static const struct config_listen *claim_of(
+	const struct config_vserver *vserver, const struct ip_addr *addr)
+{
+	for (uint32_t i = 0; i < vserver->listen_count; i++) {
+		if (ip_addr_eq(&vserver->listen[i].addr, addr))
+			return &vserver->listen[i];
+	}
+	return NULL;
+}
+
+static void check_other_claims(const struct check *check, uint32_t index,
+	const struct config_listen *listen, const char *text)
+{
+	for (uint32_t before = 0; before < index; before++) {
+		const struct config_vserver *other = &check->config->vservers[before];
+		const struct config_listen *claim = claim_of(other, &listen->addr);
+
+		if (claim == NULL)
+			continue;
+		mistakes_add(check->mistakes, listen->pos,
+			"listen: %s is claimed by virtual server %s on line %u already: an address "
+			"belongs to one virtual server, with all its ports",
+			text, name_of(other), claim->pos.line);
+		return;
+	}
+}
+
+static void check_listen(const struct check *check, uint32_t index, uint32_t entry)
+{
+	const struct config_vserver *vserver = &check->config->vservers[index];
+	const struct config_listen *listen = &vserver->listen[entry];
+	char text[IP_ADDR_TEXT_MAX];
+
+	(void)ip_addr_print(&listen->addr, text);
+	if (reader_is_good(check->reader, "ports") &&
+		port_with(check->config, &listen->addr) == NULL)
+		mistakes_add(check->mistakes, listen->pos,
+			"listen: %s is no address of any port: expected one of those under ports",
+			text);
+	for (uint32_t i = 0; i < entry; i++) {
+		if (ip_addr_eq(&vserver->listen[i].addr, &listen->addr) &&
+			vserver->listen[i].port == listen->port)
+			mistakes_add(check->mistakes, listen->pos,
+				"listen: %s port %u is there already on line %u", text,
+				listen->port, vserver->listen[i].pos.line);
+	}
+	check_other_claims(check, index, listen, text);
+}
+
+static void check_unassigned(const struct check *check, uint32_t index)
+{
+	const struct config_vserver *vserver = &check->config->vservers[index];
+
+	for (uint32_t before = 0; vserver->all_unassigned && before < index; before++) {
+		const struct config_vserver *other = &check->config->vservers[before];
+
+		if (!other->all_unassigned)
+			continue;
+		mistakes_add(check->mistakes, vserver->all_unassigned_pos,
+			"listen: all-unassigned is claimed by virtual server %s on line %u already",
+			name_of(other), other->all_unassigned_pos.line);
+		return;
+	}
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+static void check_names(const struct check *check, uint32_t index)
+{
+	const struct config_vserver *vserver = &check->config->vservers[index];
+
+	for (uint32_t before = 0; before < index; before++) {
+		const struct config_vserver *other = &check->config->vservers[before];
+
+		if (same(vserver->name, other->name))
+			mistakes_add(check->mistakes, vserver->pos,
+				"name: %s is a virtual server already on line %u", vserver->name,
+				other->pos.line);
+		if (same(vserver->log_file, other->log_file))
+			mistakes_add(check->mistakes, vserver->log_file_pos,
+				"file: %s is the log of virtual server %s on line %u already",
+				mistakes_quote(vserver->log_file).text, name_of(other),
+				other->log_file_pos.line);
+	}
+}
+
+static void check_workers(const struct check *check, const struct config_vserver *vserver)
+{
+	const struct config_dataplane *dataplane = &check->config->dataplane;
+
+	if (!reader_is_good(check->reader, "dataplane"))
+		return;
+	for (uint32_t i = 0; i < vserver->worker_count; i++) {
+		uint32_t k = 0;
+
+		while (k < dataplane->worker_count && dataplane->workers[k] != vserver->workers[i])
+			k++;
+		if (k == dataplane->worker_count)
+			mistakes_add(check->mistakes, vserver->workers_pos,
+				"workers: CPU %u is not in dataplane.workers: expected some of "
+				"those",
+				vserver->workers[i]);
+	}
+}
+
+static int compare_domains(const void *left, const void *right)
+{
+	const struct config_domain *const *a = left, *const *b = right;
+	const int by_name = strcmp((*a)->name, (*b)->name);
+
+	if (by_name != 0)
+		return by_name;
+	if ((*a)->pos.line != (*b)->pos.line)
+		return (*a)->pos.line < (*b)->pos.line ? -1 : 1;
+	return (*a)->pos.column < (*b)->pos.column ? -1 : 1;
+}
+
+// list is sorted in place.
+static void check_twice(const struct check *check, const char *what,
+	const struct config_domain **list, uint32_t count)
+{
+	if (count > 1)
+		qsort(list, count, sizeof(list[0]), compare_domains);
+	for (uint32_t i = 1; i < count; i++) {
+		if (strcmp(list[i]->name, list[i - 1]->name) == 0)
+			mistakes_add(check->mistakes, list[i]->pos,
+				"%s: %s is there already on line %u: expected each domain once",
+				what, list[i]->name, list[i - 1]->pos.line);
+	}
+}
+
+static void check_route(const struct check *check, const struct snapshot_domains *routed,
+	const char *what, const struct config_domain *domain)
+{
+	char name[LIMIT_DOMAIN_OCTETS + 2] = "*";
+	const char *asked = domain->name;
+
+	if (asked[0] == '.') { // any name below: one that no route can name alone
+		memcpy(name + 1, asked, strlen(asked) + 1);
+		asked = name;
+	}
+	if (snapshot_domains_find(routed, (struct slice){(const uint8_t *)asked, strlen(asked)}) ==
+		NULL)
+		mistakes_add(check->mistakes, domain->pos,
+			"%s: no route for %s: expected it, or \"*\", in the domains of a route",
+			what, domain->name);
+}
+
+static void check_domains(const struct check *check, const struct snapshot_domains *routed,
+	const struct config_vserver *vserver)
+{
+	const uint32_t local = vserver->local_domain_count, relay = vserver->relay_domain_count;
+	const struct config_domain **all =
+		arena_take_array(check->reader->arena, local + relay, sizeof(all[0]));
+
+	for (uint32_t i = 0; i < local + relay; i++)
+		all[i] =
+			i < local ? &vserver->local_domains[i] : &vserver->relay_domains[i - local];
+	for (uint32_t i = 0; routed != NULL && i < local + relay; i++)
+		check_route(check, routed, i < local ? "local_domains" : "relay_domains", all[i]);
+	check_twice(check, "local_domains and relay_domains", all, local + relay);
+}
+
+static bool relays_for_some(const struct config_list *relay)
+{
+	return relay->mode == CONFIG_LIST_ALL_EXCEPT ||
+	       (relay->mode == CONFIG_LIST_ONLY && relay->prefix_count > 0);
+}
+
+static void check_relay_route(const struct check *check, const struct snapshot_domains *routed,
+	const struct config_vserver *vserver)
+{
+	static const struct slice any = {(const uint8_t *)"*", 1};
+
+	if (routed == NULL || !relays_for_some(&vserver->relay) ||
+		snapshot_domains_find(routed, any) != NULL)
+		return;
+	mistakes_add(check->mistakes, vserver->relay.pos,
+		"relay: virtual server %s relays, but there is no route for other domains: "
+		"expected a route with domains: [\"*\"]",
+		name_of(vserver));
+}
+
+// All domains of all routes in one array, which is what a set of them borrows.
+static struct config_domain *gather_routed(const struct check *check, uint32_t *count)
+{
+	const struct config *config = check->config;
+	struct config_domain *all;
+	uint32_t total = 0;
+
+	for (uint32_t r = 0; r < config->route_count; r++)
+		total += config->routes[r].domain_count;
+	all = arena_take_array(check->reader->arena, total, sizeof(all[0]));
+	*count = 0;
+	for (uint32_t r = 0; r < config->route_count; r++) {
+		for (uint32_t i = 0; i < config->routes[r].domain_count; i++)
+			all[(*count)++] = config->routes[r].domains[i];
+	}
+	return all;
+}
+
+// NULL: the routes are wrong themselves, so nothing can be said about what they cover.
+static const struct snapshot_domains *check_routes(const struct check *check)
+{
+	const struct siphash_key key = {0, 0}; // nobody but the operator names domains here
+	uint32_t count;
+	const struct config_domain *all = gather_routed(check, &count);
+	const struct config_domain **order =
+		arena_take_array(check->reader->arena, count, sizeof(order[0]));
+
+	for (uint32_t i = 0; i < count; i++)
+		order[i] = &all[i];
+	check_twice(check, "domains", order, count);
+	if (!reader_is_good(check->reader, "routes"))
+		return NULL;
+	return snapshot_domains_build(check->reader->arena, all, count, key);
+}
+
+static void check_hops(const struct check *check, const struct config_route *route)
+{
+	for (uint32_t i = 0; i < route->hop_count; i++) {
+		struct ip_addr addr;
+
+		if (ip_addr_parse(route->hops[i].host, &addr) &&
+			port_with(check->config, &addr) != NULL)
+			mistakes_add(check->mistakes, route->hops[i].pos,
+				"to: %s is an address of this server: mail would come back, "
+				"expected another server",
+				route->hops[i].host);
+	}
+}
+
+static void check_delivery(const struct check *check)
+{
+	const struct config_delivery *delivery = &check->config->delivery;
+	char text[IP_ADDR_TEXT_MAX];
+
+	if (port_with(check->config, &delivery->source) != NULL)
+		mistakes_add(check->mistakes,
+			reader_pos(check->reader, SCHEMA_SECTION_DELIVERY, "source"),
+			"source: %s is an address of a port of Postern: expected one of the "
+			"kernel's",
+			ip_addr_print(&delivery->source, text));
+	if (!reader_is_good(check->reader, "delivery"))
+		return;
+	if (delivery->retry_max_s < delivery->retry_first_s)
+		mistakes_add(check->mistakes,
+			reader_pos(check->reader, SCHEMA_SECTION_DELIVERY, "retry_max"),
+			"retry_max: found %us: expected at least retry_first, %us",
+			delivery->retry_max_s, delivery->retry_first_s);
+	if (delivery->expire_s < delivery->retry_first_s)
+		mistakes_add(check->mistakes,
+			reader_pos(check->reader, SCHEMA_SECTION_DELIVERY, "expire"),
+			"expire: found %us: expected at least retry_first, %us", delivery->expire_s,
+			delivery->retry_first_s);
+}
+
+void check_config(const struct config *config, struct reader *reader)
+{
+	const struct check check = {config, reader, reader->mistakes};
+	const struct snapshot_domains *routed = check_routes(&check);
+
+	check_ports(&check);
+	for (uint32_t v = 0; v < config->vserver_count; v++) {
+		const struct config_vserver *vserver = &config->vservers[v];
+
+		check_names(&check, v);
+		for (uint32_t i = 0; i < vserver->listen_count; i++)
+			check_listen(&check, v, i);
+		check_unassigned(&check, v);
+		check_workers(&check, vserver);
+		check_domains(&check, routed, vserver);
+		check_relay_route(&check, routed, vserver);
+	}
+	for (uint32_t r = 0; r < config->route_count; r++)
+		check_hops(&check, &config->routes[r]);
+	check_delivery(&check);
+}
