@@ -8,7 +8,7 @@
 // default VSERVER.log, are in the spool directory.
 //
 // Thread:  the control thread.
-// Memory:  one buffer of LOG_BUFFER_OCTETS for each open file.
+// Memory:  one buffer of LOG_FILE_BUFFER_OCTETS for each open file.
 // Blocks:  write(2) to files. A file that cannot be written loses its lines, counted and said on stderr once.
 
 #pragma once
@@ -21,7 +21,6 @@ struct reload;
 typedef struct uv_loop_s uv_loop_t;
 
 enum {
-	LOG_BUFFER_OCTETS = 65536,
 	LOG_TICK_MS = 20,
 };
 
@@ -33,6 +32,9 @@ struct log *log_new(struct edge *edge, struct reload *reload);
 // Read all rings every LOG_TICK_MS on this loop, write what was gathered, and step reload_collect().
 // False: libuv has no memory.
 bool log_start(struct log *log, uv_loop_t *loop);
+
+// End the timer; its handle closes on the loop's next turn. Before log_free().
+void log_stop(struct log *log);
 
 // One pass by hand: every record that was in a ring when it began is formatted; then everything is written. Returns records read.
 unsigned log_drain(struct log *log, int64_t now_s);
@@ -49,5 +51,5 @@ struct log_totals {
 };
 struct log_totals log_totals(const struct log *log);
 
-// Last pass, write, close. The timer must have ended or the loop never run again.
+// Last pass, write, close. After log_stop(), when the loop has turned once more; workers have ended.
 void log_free(struct log *log);

@@ -35,6 +35,10 @@ MUST_CHECK enum err reload_init(
 uint64_t reload_from_path(
 	struct reload *reload, const char *path, config_mistake_fn *mistake, void *user);
 
+// The same with a text that was read already (CHILD_LINK_RELOAD brings one); memfd is taken over.
+uint64_t reload_from_memfd(
+	struct reload *reload, const char *path, int memfd, config_mistake_fn *mistake, void *user);
+
 // Take one step with retired policies. log_passes: how often all log rings were read so far (log_passes()).
 void reload_collect(struct reload *reload, uint64_t log_passes);
 

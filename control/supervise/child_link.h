@@ -2,7 +2,8 @@
 // with a descriptor riding along (SCM_RIGHTS).
 //
 // Supervisor -> child: CHANNEL (new seqpacket end towards the other child; replaces the one before), CONFIG (to deliver: a new running
-// configuration, a memfd), RELOAD (to edge), STOP (drain and exit 0).
+// configuration, a memfd), RELOAD (to edge, with the configuration file as
+// the supervisor, who may read it, has just read it: a sealed memfd), STOP (drain and exit 0).
 // Child -> supervisor: READY, CONFIG (from edge: this memfd is the running configuration now; the supervisor keeps it for children it starts
 // later and hands it to deliver; it never reads it, and takes it only sealed, config_memfd.h), STOP (the operator said
 // `posternctl stop`: as if the supervisor had got SIGTERM).

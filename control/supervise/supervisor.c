@@ -148,14 +148,24 @@ static void stop(struct supervisor *s, const char *why)
 	stop_next(s);
 }
 
+// Edge may not be allowed to read the file any more, so it gets the text with the wish.
 static void reload(struct supervisor *s)
 {
+	int memfd;
+
 	if (!s->children[EDGE].ready) {
 		s->reload_wanted = true;
 		return;
 	}
 	s->reload_wanted = false;
-	tell(&s->children[EDGE], CHILD_LINK_RELOAD, -1);
+	memfd = config_memfd_read(s->options.config_path);
+	if (memfd < 0) {
+		fprintf(stderr, "posternd: %s: cannot read: %s\n", s->options.config_path,
+			strerror(-memfd));
+		return;
+	}
+	tell(&s->children[EDGE], CHILD_LINK_RELOAD, memfd);
+	close(memfd);
 }
 
 static void child_is_ready(struct supervisor *s, struct child *child)

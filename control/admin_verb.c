@@ -1,0 +1,358 @@
+#include "control/admin_verb.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/explain.h"
+#include "control/log.h"
+#include "control/reload.h"
+#include "control/status.h"
+#include "control/tunable.h"
+#include "supervise/child_link.h"
+
+typedef bool verb_fn(struct admin_call *call);
+
+enum {
+	MISTAKES_MAX = 1000, // of one file that are reported
+};
+
+// Set exit and text; true for `return say(...)`.
+__attribute__((format(printf, 3, 4))) static bool say(
+	struct admin_call *call, int exit, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	free(call->answer.text);
+	if (vasprintf(&call->answer.text, format, arguments) < 0)
+		call->answer.text = NULL;
+	va_end(arguments);
+	call->answer.exit = exit;
+	return true;
+}
+
+static const char *text_arg(const struct admin_call *call, const char *name)
+{
+	return json_string_value(json_object_get(call->args, name));
+}
+
+// Only these arguments may be there; NULL ends the list. An argument nobody reads would be a wish nobody heard.
+static bool has_only(struct admin_call *call, const char *const *names)
+{
+	const char *key;
+	const json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)call->args, key, value)
+	{
+		bool known = false;
+
+		for (const char *const *name = names; *name != NULL; name++)
+			known = known || strcmp(*name, key) == 0;
+		if (!known) {
+			say(call, 2, "%.64s: unknown argument", key);
+			return false;
+		}
+	}
+	return true;
+}
+
+#define ONLY(call, ...) has_only((call), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+
+// --- status, vserver ---
+
+static struct status_parts status_parts(const struct admin_parts *parts)
+{
+	return (struct status_parts){.edge = parts->edge,
+		.policy = reload_policy(parts->reload),
+		.log = log_totals(parts->log),
+		.policies_held = reload_held(parts->reload),
+		.deliver_up = deliver_link_is_up(parts->deliver),
+		.now_s = (int64_t)time(NULL)};
+}
+
+static bool verb_status(struct admin_call *call)
+{
+	struct status_parts parts = status_parts(call->parts);
+
+	if (!ONLY(call))
+		return true;
+	call->answer.data = status_json(&parts);
+	call->answer.text = status_text(call->answer.data);
+	return true;
+}
+
+static bool list_vservers(struct admin_call *call)
+{
+	struct status_parts parts = status_parts(call->parts);
+
+	call->answer.data = status_vservers(&parts);
+	call->answer.text = status_vservers_text(call->answer.data);
+	return true;
+}
+
+static bool no_vserver(struct admin_call *call, const char *name)
+{
+	const struct snapshot *snapshot = reload_policy(call->parts->reload)->snapshot;
+	char names[LIMIT_VSERVERS * (LIMIT_NAME_OCTETS + 2)] = "";
+	size_t used = 0;
+
+	for (uint16_t i = 0; i < snapshot->vserver_count && used < sizeof(names); i++)
+		used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
+			snapshot->vservers[i].config->name);
+	return say(call, 1, "%.64s: no such virtual server; there are:%s", name, names);
+}
+
+static bool set_vserver(struct admin_call *call, const char *name, enum edge_vserver_state state)
+{
+	const struct edge_policy *policy = reload_policy(call->parts->reload);
+
+	for (uint16_t i = 0; i < policy->snapshot->vserver_count; i++) {
+		if (strcmp(policy->snapshot->vservers[i].config->name, name) != 0)
+			continue;
+		atomic_store(&call->parts->edge->vservers[policy->slot[i]].state, (uint8_t)state);
+		call->answer.data =
+			json_pack("{s:s, s:s}", "vserver", name, "state", status_state_name(state));
+		return say(call, 0, "%s is %s", name, status_state_name(state));
+	}
+	return no_vserver(call, name);
+}
+
+static bool verb_vserver(struct admin_call *call)
+{
+	static const struct {
+		const char *name;
+		enum edge_vserver_state state;
+	} commands[] = {{"start", EDGE_RUNNING}, {"stop", EDGE_STOPPED}, {"pause", EDGE_PAUSED},
+		{"drain", EDGE_DRAINING}};
+	const char *command = text_arg(call, "command"), *name = text_arg(call, "name");
+
+	if (!ONLY(call, "command", "name"))
+		return true;
+	if (command != NULL && strcmp(command, "list") == 0)
+		return list_vservers(call);
+	for (size_t i = 0; command != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, command) != 0)
+			continue;
+		if (name == NULL)
+			return say(
+				call, 2, "vserver %s needs the name of a virtual server", command);
+		return set_vserver(call, name, commands[i].state);
+	}
+	return say(call, 2, "vserver: expected list, or start, stop, pause or drain with a name");
+}
+
+// --- reload, stop, log ---
+
+struct mistakes {
+	FILE *out;
+	json_t *list;
+};
+
+static void take_mistake(void *user, const char *path, struct config_pos pos, const char *message)
+{
+	struct mistakes *mistakes = user;
+
+	if (json_array_size(mistakes->list) >= MISTAKES_MAX)
+		return;
+	if (pos.line != 0)
+		fprintf(mistakes->out, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
+	else
+		fprintf(mistakes->out, "%s: %s\n", path, message);
+	json_array_append_new(mistakes->list,
+		json_pack("{s:s, s:i, s:i, s:s}", "file", path, "line", (int)pos.line, "column",
+			(int)pos.column, "message", message));
+}
+
+static bool verb_reload(struct admin_call *call)
+{
+	struct mistakes mistakes = {.list = json_array()};
+	char *text = NULL;
+	size_t octets;
+	uint64_t epoch;
+
+	if (!ONLY(call, "file")) {
+		json_decref(mistakes.list);
+		return true;
+	}
+	mistakes.out = open_memstream(&text, &octets);
+	if (mistakes.out == NULL) {
+		json_decref(mistakes.list);
+		return say(call, 1, "no memory");
+	}
+	epoch = reload_from_path(
+		call->parts->reload, text_arg(call, "file"), take_mistake, &mistakes);
+	fclose(mistakes.out);
+	if (epoch == 0) {
+		call->answer.data = json_pack("{s:o}", "mistakes", mistakes.list);
+		say(call, 1, "%snothing was changed\n", text);
+		free(text);
+		return true;
+	}
+	free(text);
+	json_decref(mistakes.list);
+	call->answer.data = json_pack("{s:I}", "epoch", (json_int_t)epoch);
+	return say(call, 0, "policy epoch %llu is running", (unsigned long long)epoch);
+}
+
+static bool verb_stop(struct admin_call *call)
+{
+	if (!ONLY(call))
+		return true;
+	if (call->parts->supervisor_link < 0 ||
+		child_link_send(call->parts->supervisor_link, CHILD_LINK_STOP, -1) < 0)
+		return say(call, 1, "the supervisor does not hear it");
+	return say(call, 0, "stopping: open transactions are finished first");
+}
+
+static bool verb_log(struct admin_call *call)
+{
+	const char *command = text_arg(call, "command");
+
+	if (!ONLY(call, "command"))
+		return true;
+	if (command == NULL || strcmp(command, "reopen") != 0)
+		return say(call, 2, "log: expected reopen");
+	log_reopen(call->parts->log);
+	return say(call, 0, "log files are open anew");
+}
+
+// --- explain ---
+
+static bool verb_explain(struct admin_call *call)
+{
+	char why[EXPLAIN_WHY_MAX];
+
+	call->answer.data = explain(reload_policy(call->parts->reload)->snapshot, call->args, why);
+	if (call->answer.data == NULL)
+		return say(call, 2, "%s", why);
+	call->answer.text = explain_text(call->answer.data);
+	return true;
+}
+
+// --- what the deliverer answers ---
+
+static bool ask_deliver(struct admin_call *call, const char *verb, json_t *args)
+{
+	json_t *question = json_pack("{s:s, s:o}", "verb", verb, "args", args);
+	char *text = question == NULL ? NULL : json_dumps(question, JSON_COMPACT);
+	bool asked = text != NULL && deliver_link_ask(call->parts->deliver, text, strlen(text),
+					     call->later, call->later_user);
+
+	free(text);
+	json_decref(question);
+	if (asked)
+		return false;
+	return say(call, 1, "postern-deliver cannot be asked now%s",
+		deliver_link_is_up(call->parts->deliver) ? ": it is busy" : ": it is not running");
+}
+
+static bool verb_queue(struct admin_call *call)
+{
+	static const char *const commands[] = {
+		"list", "show", "count", "hold", "release", "retry", "delete", "bounce"};
+	const char *command = text_arg(call, "command");
+	json_t *args;
+
+	if (!ONLY(call, "command", "id", "sender", "recipient", "client", "vserver", "limit"))
+		return true;
+	for (size_t i = 0; command != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i], command) != 0)
+			continue;
+		args = json_copy((json_t *)(uintptr_t)call->args);
+		json_object_del(args, "command");
+		return ask_deliver(call, commands[i], args);
+	}
+	return say(call, 2,
+		"queue: expected list, show, count, hold, release, retry, delete or bounce");
+}
+
+// --- get, set ---
+
+static void print_values(struct admin_call *call)
+{
+	const char *name;
+	const json_t *value;
+	size_t octets;
+	FILE *out = open_memstream(&call->answer.text, &octets);
+
+	if (out == NULL)
+		return;
+	json_object_foreach(call->answer.data, name, value)
+	{
+		if (json_is_string(value))
+			fprintf(out, "%-24s %s\n", name, json_string_value(value));
+		else
+			fprintf(out, "%-24s %lld\n", name, (long long)json_integer_value(value));
+	}
+	fclose(out);
+}
+
+static bool verb_get(struct admin_call *call)
+{
+	const char *name = text_arg(call, "name");
+	char why[TUNABLE_WHY_MAX];
+	json_t *value;
+
+	if (!ONLY(call, "name"))
+		return true;
+	if (name == NULL) {
+		call->answer.data = tunable_all(call->parts->edge);
+		print_values(call);
+		return true;
+	}
+	if (tunable_is_delivery(name))
+		return ask_deliver(call, "get", json_pack("{s:s}", "name", name));
+	value = tunable_get(call->parts->edge, name, why);
+	if (value == NULL)
+		return say(call, 2, "%s", why);
+	call->answer.data = json_pack("{s:o}", name, value);
+	print_values(call);
+	return true;
+}
+
+static bool verb_set(struct admin_call *call)
+{
+	const char *name = text_arg(call, "name"), *value = text_arg(call, "value");
+	char why[TUNABLE_WHY_MAX];
+
+	if (!ONLY(call, "name", "value"))
+		return true;
+	if (name == NULL || value == NULL)
+		return say(call, 2, "set needs a name and a value, both as text");
+	if (tunable_is_delivery(name))
+		return ask_deliver(
+			call, "set", json_pack("{s:s, s:s}", "name", name, "value", value));
+	if (!tunable_set(call->parts->edge, call->parts->reload, name, value, why))
+		return say(call, 2, "%s", why);
+	call->answer.data = json_pack("{s:o}", name, tunable_get(call->parts->edge, name, why));
+	print_values(call);
+	return true;
+}
+
+static const struct {
+	const char *name;
+	verb_fn *run;
+} verbs[] = {
+	{"explain", verb_explain},
+	{"get", verb_get},
+	{"log", verb_log},
+	{"queue", verb_queue},
+	{"reload", verb_reload},
+	{"set", verb_set},
+	{"status", verb_status},
+	{"stop", verb_stop},
+	{"vserver", verb_vserver},
+};
+
+bool admin_verb_run(struct admin_call *call, const char *verb)
+{
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcmp(verbs[i].name, verb) == 0)
+			return verbs[i].run(call);
+	return say(call, 2,
+		"%s: unknown verb; there are: explain get log queue reload set status stop vserver",
+		verb);
+}

@@ -1,0 +1,31 @@
+// admin_verb.h - what the verbs of the control socket do.
+//
+// Thread:  the control thread.
+// Memory:  the answer is the caller's.
+// Blocks:  reload compiles; everything else returns at once.
+
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "control/admin.h"
+#include "control/deliver_link.h"
+
+struct admin_answer {
+	int exit;     // 0 done, 1 no, 2 not understood
+	char *text;   // malloc'd or NULL
+	json_t *data; // owned or NULL
+};
+
+struct admin_call {
+	const struct admin_parts *parts;
+	const json_t *args;
+	// For verbs the deliverer answers: handed to deliver_link_ask().
+	deliver_link_answer_fn *later;
+	void *later_user;
+	struct admin_answer answer;
+};
+
+// True: call->answer holds the answer. False: call->later will be called.
+bool admin_verb_run(struct admin_call *call, const char *verb);

@@ -1,0 +1,342 @@
+#include "control/reload.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <rte_rcu_qsbr.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/restart.h"
+#include "policy/class_table.h"
+#include "supervise/child_link.h"
+#include "supervise/config_memfd.h"
+
+enum stage {
+	STAGE_RUNNING,
+	STAGE_RETIRED,   // a newer one is published; some worker may still use it
+	STAGE_QUIESCENT, // no worker uses it; a log ring may still hold its epoch
+};
+
+struct held {
+	struct edge_policy policy; // what the workers see
+	struct snapshot *snapshot;
+	struct config *config;
+	struct class_table *class_table;
+	char *path; // struct config may borrow it
+	enum stage stage;
+	uint64_t token;  // RETIRED: of rte_rcu_qsbr_start()
+	uint64_t passes; // QUIESCENT: readings of the log rings so far
+	struct held *older;
+};
+
+struct reload {
+	struct edge *edge;
+	struct held *newest; // the running one; older ones behind it
+	unsigned count;      // retired ones
+	int supervisor_link;
+};
+
+static void held_free(struct held *held)
+{
+	if (held == NULL)
+		return;
+	if (held->class_table != NULL)
+		class_table_free(held->class_table);
+	snapshot_free(held->snapshot);
+	if (held->config != NULL)
+		config_free(held->config);
+	free(held->path);
+	free(held);
+}
+
+static void fill_services(struct held *held, uint32_t errors)
+{
+	for (uint16_t i = 0; i < held->snapshot->vserver_count; i++) {
+		const struct config_vserver *v = held->snapshot->vservers[i].config;
+
+		held->policy.services[i] = (struct smtp_service){
+			.fqdn = v->fqdn,
+			.limits = {.message_octets = v->max_message_octets,
+				.recipients = (uint16_t)v->max_recipients,
+				.errors = (uint16_t)errors,
+				.received_lines = LIMIT_RECEIVED_LINES},
+		};
+	}
+}
+
+// Takes config and path over. NULL: no memory, everything was given back.
+static struct held *held_build(struct config *config, char *path, uint64_t epoch, uint32_t errors)
+{
+	struct held *held = calloc(1, sizeof(*held));
+
+	if (held == NULL) {
+		config_free(config);
+		free(path);
+		return NULL;
+	}
+	held->config = config;
+	held->path = path;
+	held->snapshot = snapshot_build(config, epoch);
+	if (held->snapshot == NULL)
+		goto fail;
+	if (class_table_build(held->snapshot, &held->class_table) != ERR_OK)
+		goto fail;
+	held->snapshot->class_table = held->class_table;
+	held->policy.snapshot = held->snapshot;
+	fill_services(held, errors);
+	return held;
+fail:
+	held_free(held);
+	return NULL;
+}
+
+static int find_slot(const struct edge *edge, const char *name)
+{
+	int empty = -1;
+
+	for (int i = 0; i < LIMIT_VSERVERS; i++) {
+		if (strcmp(edge->vservers[i].name, name) == 0)
+			return i;
+		if (edge->vservers[i].name[0] == '\0' && empty < 0)
+			empty = i;
+	}
+	return empty;
+}
+
+// False: names that are gone hold the slots that new names need. Names given a slot keep it even so; they are few and
+// come again with the operator's next try.
+static bool assign_slots(struct edge *edge, struct held *held)
+{
+	for (uint16_t i = 0; i < held->snapshot->vserver_count; i++) {
+		const char *name = held->snapshot->vservers[i].config->name;
+		int slot = find_slot(edge, name);
+
+		if (slot < 0)
+			return false;
+		snprintf(edge->vservers[slot].name, sizeof(edge->vservers[slot].name), "%s", name);
+		held->policy.slot[i] = (uint16_t)slot;
+	}
+	return true;
+}
+
+static void publish(struct reload *reload, struct held *held)
+{
+	struct held *before = reload->newest;
+
+	held->stage = STAGE_RUNNING;
+	held->older = before;
+	reload->newest = held;
+	// Release: whoever sees the pointer sees what it points at.
+	atomic_store_explicit(&reload->edge->policy, &held->policy, memory_order_release);
+	if (before == NULL)
+		return;
+	before->stage = STAGE_RETIRED;
+	// The store comes before the token is drawn: a worker that reports a quiescent state for it loads the new pointer next.
+	before->token = rte_rcu_qsbr_start(reload->edge->qsbr);
+	reload->count++;
+}
+
+static uint32_t poll_tunable(const struct config *config)
+{
+	return config->dataplane.poll == CONFIG_POLL_BUSY ? 1 : 0;
+}
+
+enum err reload_init(
+	struct edge *edge, struct config *config, int supervisor_link, struct reload **reload)
+{
+	char *path = strdup(config->path);
+	struct reload *r = calloc(1, sizeof(*r));
+	struct held *held = held_build(config, path, 1, LIMIT_ERRORS);
+
+	*reload = NULL;
+	if (r == NULL || held == NULL || path == NULL) {
+		held_free(held);
+		free(r);
+		return ERR_NO_MEMORY;
+	}
+	r->edge = edge;
+	r->supervisor_link = supervisor_link;
+	atomic_store(&edge->tunables.poll_busy, poll_tunable(config));
+	atomic_store(&edge->tunables.command_timeout_s, LIMIT_COMMAND_S);
+	atomic_store(&edge->tunables.errors, LIMIT_ERRORS);
+	atomic_store(&edge->tunables.log_level, 1);
+	if (!assign_slots(edge, held)) {
+		held_free(held);
+		free(r);
+		return ERR_NO_MEMORY;
+	}
+	publish(r, held);
+	*reload = r;
+	return ERR_OK;
+}
+
+static void say(config_mistake_fn *mistake, void *user, const char *path, const char *message)
+{
+	mistake(user, path, (struct config_pos){0, 0}, message);
+}
+
+// The text is checked against the running configuration and compiled; NULL: said why.
+static struct held *prepare(
+	struct reload *reload, const char *path, int memfd, config_mistake_fn *mistake, void *user)
+{
+	struct held *held;
+	char *own_path = strdup(path);
+	struct config *config;
+
+	if (own_path == NULL)
+		return NULL;
+	config = config_load(own_path, memfd, mistake, user);
+	if (config == NULL || restart_needed(reload->newest->config, config, mistake, user) > 0) {
+		if (config != NULL)
+			config_free(config);
+		free(own_path);
+		return NULL;
+	}
+	held = held_build(config, own_path, reload->newest->snapshot->epoch + 1,
+		atomic_load(&reload->edge->tunables.errors));
+	if (held == NULL) {
+		say(mistake, user, path,
+			"not enough memory for the lookup table: raise dataplane.memory, which "
+			"needs a restart");
+		return NULL;
+	}
+	if (!assign_slots(reload->edge, held)) {
+		say(mistake, user, path,
+			"too many virtual servers came and went since the start: a restart is "
+			"needed");
+		held_free(held);
+		return NULL;
+	}
+	return held;
+}
+
+// A key the operator set by hand keeps its value until the file says another.
+static void follow_tunables(
+	struct edge *edge, const struct config *before, const struct config *now)
+{
+	if (before->dataplane.poll != now->dataplane.poll)
+		atomic_store(&edge->tunables.poll_busy, poll_tunable(now));
+}
+
+uint64_t reload_from_memfd(
+	struct reload *reload, const char *path, int memfd, config_mistake_fn *mistake, void *user)
+{
+	const struct config *before = reload->newest->config;
+	struct held *held;
+
+	if (reload->count >= RELOAD_HELD_MAX) {
+		say(mistake, user, path,
+			"earlier policies are still in use by some worker: try again later");
+		close(memfd);
+		return 0;
+	}
+	held = prepare(reload, path, memfd, mistake, user);
+	if (held == NULL) {
+		close(memfd);
+		return 0;
+	}
+	publish(reload, held);
+	follow_tunables(reload->edge, before, held->config);
+	if (reload->supervisor_link >= 0 &&
+		child_link_send(reload->supervisor_link, CHILD_LINK_CONFIG, memfd) < 0)
+		fprintf(stderr,
+			"postern-edge: the supervisor does not take the new configuration\n");
+	close(memfd);
+	return held->snapshot->epoch;
+}
+
+uint64_t reload_from_path(
+	struct reload *reload, const char *path, config_mistake_fn *mistake, void *user)
+{
+	const char *file = path != NULL ? path : reload->newest->path;
+	int memfd = config_memfd_read(file);
+	char why[160];
+
+	if (memfd >= 0)
+		return reload_from_memfd(reload, file, memfd, mistake, user);
+	snprintf(why, sizeof(why), "cannot read: %s%s", strerror(-memfd),
+		memfd == -EACCES
+			? " (postern-edge is not root; SIGHUP to posternd reads it as root)"
+			: "");
+	say(mistake, user, file, why);
+	return 0;
+}
+
+static bool is_over(struct reload *reload, struct held *held, uint64_t log_passes)
+{
+	if (held->stage == STAGE_RETIRED) {
+		if (rte_rcu_qsbr_check(reload->edge->qsbr, held->token, false) != 1)
+			return false;
+		held->stage = STAGE_QUIESCENT;
+		held->passes = log_passes;
+		return false;
+	}
+	return log_passes > held->passes;
+}
+
+void reload_collect(struct reload *reload, uint64_t log_passes)
+{
+	struct held **link = &reload->newest->older;
+
+	while (*link != NULL) {
+		struct held *held = *link;
+
+		if (!is_over(reload, held, log_passes)) {
+			link = &held->older;
+			continue;
+		}
+		*link = held->older;
+		held_free(held);
+		reload->count--;
+	}
+}
+
+const struct edge_policy *reload_policy_of(const struct reload *reload, uint64_t epoch)
+{
+	for (const struct held *held = reload->newest; held != NULL; held = held->older)
+		if (held->snapshot->epoch == epoch)
+			return &held->policy;
+	return NULL;
+}
+
+const struct snapshot *reload_snapshot_of(const struct reload *reload, uint64_t epoch)
+{
+	const struct edge_policy *policy = reload_policy_of(reload, epoch);
+
+	return policy == NULL ? NULL : policy->snapshot;
+}
+
+const struct edge_policy *reload_policy(const struct reload *reload)
+{
+	return &reload->newest->policy;
+}
+
+void reload_set_errors(struct reload *reload, uint16_t errors)
+{
+	atomic_store(&reload->edge->tunables.errors, errors);
+	for (struct held *held = reload->newest; held != NULL; held = held->older)
+		for (uint16_t i = 0; i < held->snapshot->vserver_count; i++)
+			__atomic_store_n(
+				&held->policy.services[i].limits.errors, errors, __ATOMIC_RELAXED);
+}
+
+unsigned reload_held(const struct reload *reload)
+{
+	return reload->count;
+}
+
+void reload_free(struct reload *reload)
+{
+	struct held *held = reload->newest;
+
+	atomic_store(&reload->edge->policy, NULL);
+	while (held != NULL) {
+		struct held *older = held->older;
+
+		held_free(held);
+		held = older;
+	}
+	free(reload);
+}
