@@ -1,0 +1,91 @@
+#include "ctl/offline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "config/snapshot.h"
+#include "control/explain.h"
+
+struct mistakes {
+	FILE *out;
+	json_t *list;
+};
+
+static void take_mistake(void *user, const char *path, struct config_pos pos, const char *message)
+{
+	struct mistakes *mistakes = user;
+
+	fprintf(mistakes->out, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
+	json_array_append_new(mistakes->list,
+		json_pack("{s:s, s:i, s:i, s:s}", "file", path, "line", (int)pos.line, "column",
+			(int)pos.column, "message", message));
+}
+
+// NULL: answer holds the mistakes and this exit.
+static struct config *load(const char *path, int exit_when_bad, struct answer *answer)
+{
+	struct mistakes mistakes = {.list = json_array()};
+	struct config *config;
+	size_t octets;
+
+	mistakes.out = open_memstream(&answer->text, &octets);
+	if (mistakes.out == NULL) {
+		perror("posternctl");
+		exit(2);
+	}
+	config = config_load(path, -1, take_mistake, &mistakes);
+	fclose(mistakes.out);
+	answer->exit = config == NULL ? exit_when_bad : 0;
+	answer->data = json_pack("{s:o}", "mistakes", mistakes.list);
+	return config;
+}
+
+static struct answer check(const struct command *command)
+{
+	struct answer answer = {0};
+	struct config *config = load(command->config_path, 1, &answer);
+
+	if (config != NULL)
+		config_free(config);
+	return answer;
+}
+
+static struct answer explain_file(const struct command *command)
+{
+	struct answer answer = {0};
+	struct config *config = load(command->config_path, 2, &answer);
+	char why[EXPLAIN_WHY_MAX] = "no memory";
+	struct snapshot *snapshot;
+
+	if (config == NULL)
+		return answer;
+	answer_free(&answer);
+	answer = (struct answer){.exit = 0};
+	snapshot = snapshot_build(config, 0);
+	if (snapshot != NULL)
+		answer.data = explain(snapshot, command->args, why);
+	if (answer.data != NULL) {
+		answer.text = explain_text(answer.data);
+	} else {
+		answer = (struct answer){.exit = 2, .text = strdup(why), .data = json_object()};
+	}
+	snapshot_free(snapshot);
+	config_free(config);
+	return answer;
+}
+
+struct answer offline_ask(const struct command *command)
+{
+	struct answer answer = {.exit = 2, .data = json_object()};
+
+	if (strcmp(command->verb, "check") == 0)
+		return check(command);
+	if (strcmp(command->verb, "explain") == 0)
+		return explain_file(command);
+	if (asprintf(&answer.text, "%s needs the running server: leave --config out",
+		    command->verb) < 0)
+		answer.text = NULL;
+	return answer;
+}
