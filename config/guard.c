@@ -53,23 +53,29 @@ static bool take_first(void *user, const struct ip_addr *addr, uint8_t len)
 	return false;
 }
 
-// The first prefix of what a set has in a range. False: nothing.
-static bool first_prefix_in(
-	struct address_set set, struct address_range range, char text[VALUE_PREFIX_TEXT_MAX])
+// The first prefix of a set, for a message. False: the set is empty.
+static bool first_prefix_of(struct address_set set, char text[VALUE_PREFIX_TEXT_MAX])
 {
 	struct first_prefix first = {.len = 0};
-	struct address_range run;
 
-	if (!address_set_first_in(set, range, &run))
+	if (set.count == 0)
 		return false;
-	address_set_each_prefix((struct address_set){&run, 1}, take_first, &first);
+	address_set_each_prefix(set, take_first, &first);
 	(void)value_prefix_print(&first.addr, first.len, text);
 	return true;
 }
 
-static bool first_prefix_of(struct address_set set, char text[VALUE_PREFIX_TEXT_MAX])
+// The same for what a set has of one entry.
+static bool first_prefix_in(
+	struct address_set set, const struct config_prefix *entry, char text[VALUE_PREFIX_TEXT_MAX])
 {
-	return first_prefix_in(set, (struct address_range){0, ADDRESS_KEY_MAX}, text);
+	struct address_range ranges[2], runs[2];
+	const unsigned count = address_set_ranges_of(&entry->addr, entry->len, ranges);
+	struct address_set found = {runs, 0};
+
+	for (unsigned i = 0; i < count; i++)
+		found.count += address_set_first_in(set, ranges[i], &runs[found.count]);
+	return first_prefix_of(found, text);
 }
 
 static const char *name_of(const struct config_vserver *vserver)
@@ -101,11 +107,8 @@ static void refuse_entries(const struct guard *guard, const struct config_vserve
 	}
 	for (uint32_t i = 0; i < vserver->relay.prefix_count; i++) {
 		const struct config_prefix *entry = &vserver->relay.prefixes[i];
-		struct address_range ranges[2];
-		const unsigned count = address_set_ranges_of(&entry->addr, entry->len, ranges);
 
-		if (first_prefix_in(strangers, ranges[0], text) ||
-			(count == 2 && first_prefix_in(strangers, ranges[1], text)))
+		if (first_prefix_in(strangers, entry, text))
 			refuse_relay(guard, vserver, entry->pos, text);
 	}
 }
@@ -131,27 +134,30 @@ static void check_relay(const struct guard *guard, const struct config_vserver *
 	arena_free(arena);
 }
 
-static void check_own_width(const struct guard *guard, const struct config_prefix *own)
+// False: too wide.
+static bool check_own_width(const struct guard *guard, const struct config_prefix *own)
 {
 	const bool v4 = ip_addr_is_v4(&own->addr);
 	char text[VALUE_PREFIX_TEXT_MAX];
 
 	if (own->len >= (v4 ? OWN_LEN_V4 : OWN_LEN_V6))
-		return;
+		return true;
 	mistakes_add(guard->mistakes, own->pos,
 		"own_networks: %s is wider than any organisation's network: expected at least %s "
 		"bits",
 		value_prefix_print(&own->addr, own->len, text), v4 ? "8" : "16");
+	return false;
 }
 
 static void check_own_networks(const struct guard *guard)
 {
 	const struct config *config = guard->config;
-	struct arena *arena = arena_create(sets_octets(config->own_network_count));
+	bool narrow = true;
 
 	for (uint32_t i = 0; i < config->own_network_count; i++)
-		check_own_width(guard, &config->own_networks[i]);
-	if (arena == NULL || config->own_network_count == 0) {
+		narrow &= check_own_width(guard, &config->own_networks[i]);
+	struct arena *arena = arena_create(sets_octets(config->own_network_count));
+	if (arena == NULL || !narrow || config->own_network_count == 0) {
 		arena_free(arena);
 		return;
 	}

@@ -85,6 +85,7 @@ static void read_maps(struct reader *reader, const struct schema_row *row,
 		return;
 	}
 	if (list->count < row->least || list->count > row->most) {
+		reader->lost++;
 		mistakes_add(reader->mistakes, list->pos,
 			"%s: found %u: expected %lu to %lu of them", row->key, list->count,
 			row->least, row->most);

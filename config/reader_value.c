@@ -34,6 +34,8 @@ static void print_amount(const struct schema_row *row, uint64_t amount, char out
 
 	if (octets && amount % (1 << 20) == 0)
 		(void)snprintf(out, 24, "%luMiB", amount >> 20);
+	else if (octets && amount % (1 << 10) == 0)
+		(void)snprintf(out, 24, "%luKiB", amount >> 10);
 	else
 		(void)snprintf(out, 24, "%lu%s", amount, row->type == SCHEMA_SECONDS ? "s" : "");
 }

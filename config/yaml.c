@@ -73,6 +73,23 @@ static struct config_pos scalar_pos(const struct run *run, struct fy_token *toke
 	return pos;
 }
 
+// A value that is not written at all has a token without a style.
+static bool is_plain(struct fy_token *token)
+{
+	const enum fy_scalar_style style = fy_scalar_token_get_style(token);
+
+	return style == FYSS_PLAIN || style == FYSS_ANY;
+}
+
+// libfyaml's marks of anchors and aliases are behind their sign.
+static struct config_pos sign_pos(const struct run *run, struct fy_token *token)
+{
+	struct config_pos pos = pos_of(run, token);
+
+	pos.column -= pos.column > 1;
+	return pos;
+}
+
 static void on_scalar(struct run *run, struct fy_token *token)
 {
 	size_t len = 0;
@@ -94,7 +111,7 @@ static void on_scalar(struct run *run, struct fy_token *token)
 	}
 	struct yaml_node *node = add_node(run, YAML_SCALAR, pos);
 	node->text = copy;
-	node->plain = fy_scalar_token_get_style(token) == FYSS_PLAIN;
+	node->plain = is_plain(token);
 }
 
 static void on_open(struct run *run, enum yaml_kind kind, struct fy_token *token)
@@ -142,10 +159,10 @@ static void refuse_extras(struct run *run, struct fy_event *event)
 	struct fy_token *tag = fy_event_get_tag_token(event);
 
 	if (event->type == FYET_ALIAS)
-		mistakes_add(mistakes, pos_of(run, event->alias.anchor),
+		mistakes_add(mistakes, sign_pos(run, event->alias.anchor),
 			"found an alias (*): expected the value itself");
 	else if (anchor != NULL)
-		mistakes_add(mistakes, pos_of(run, anchor),
+		mistakes_add(mistakes, sign_pos(run, anchor),
 			"found an anchor (&): expected a plain value");
 	if (tag != NULL)
 		mistakes_add(mistakes, pos_of(run, tag), "found a tag (!): expected a plain value");
