@@ -105,9 +105,9 @@ static const struct {
 	{LINE_SERVERS, SERVER ", connections: {refuse: maybe}}]", 72, "one of reset|drop|reply"},
 	{LINE_SERVERS, SERVER ", log: {format: xml}}]", 64, "expected one of w3c|json|both"},
 	{LINE_END,
-		"control: {socket: "
-		"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		"aaaaaaaaaaaaaaaa}",
+		"control: {socket: /"
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}",
 		19, "expected at most 107 characters"},
 	// addresses and prefixes
 	{LINE_OWN, "own_networks: [10.12.8.1/24]", 16,
