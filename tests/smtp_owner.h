@@ -15,7 +15,7 @@
 
 enum {
 	OWNER_BLOCKS = 64,
-	OWNER_TEXT = 1 << 20,
+	OWNER_TEXT = 1 << 18, // octets of each text
 };
 
 struct owner_text {
@@ -46,14 +46,31 @@ static inline void owner_add(struct owner_text *t, const void *at, size_t len)
 	t->len += len;
 }
 
+// Texts are large, and a fuzzer makes many: they are used again.
+static uint8_t *owner_stash[16];
+static unsigned owner_stashed;
+
+static inline uint8_t *owner_text_take(void)
+{
+	return owner_stashed > 0 ? owner_stash[--owner_stashed] : malloc(OWNER_TEXT);
+}
+
+static inline void owner_text_give(uint8_t *at)
+{
+	if (owner_stashed == sizeof(owner_stash) / sizeof(owner_stash[0]))
+		free(at);
+	else
+		owner_stash[owner_stashed++] = at;
+}
+
 static inline void owner_init(struct owner *o, uint32_t room, uint32_t blocks)
 {
 	*o = (struct owner){.service = {"mx.neulan.net", {1000, 3, 4, 2}}, .room = room};
 	o->memory = aligned_alloc(64, (size_t)blocks * LIMIT_BLOCK_OCTETS);
-	o->unread.at = malloc(OWNER_TEXT);
-	o->said.at = malloc(OWNER_TEXT);
-	o->body.at = malloc(OWNER_TEXT);
-	o->mail.at = malloc(OWNER_TEXT);
+	o->unread.at = owner_text_take();
+	o->said.at = owner_text_take();
+	o->body.at = owner_text_take();
+	o->mail.at = owner_text_take();
 	block_pool_init(&o->pool, o->memory, blocks);
 	smtp_session_init(&o->s, &o->service, &o->pool);
 }
@@ -64,10 +81,10 @@ static inline void owner_free(struct owner *o)
 	if (o->pool.free_count != o->pool.count)
 		abort(); // a block was lost
 	free(o->memory);
-	free(o->unread.at);
-	free(o->said.at);
-	free(o->body.at);
-	free(o->mail.at);
+	owner_text_give(o->unread.at);
+	owner_text_give(o->said.at);
+	owner_text_give(o->body.at);
+	owner_text_give(o->mail.at);
 }
 
 static inline void owner_print(struct owner_text *t, const char *key, struct slice value)

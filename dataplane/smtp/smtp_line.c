@@ -4,17 +4,15 @@
 
 #include "base/limits.h"
 
-// What is wrong with octets that hold no CRLF, or ERR_OK. A CR that ends them may still get its LF.
+// The first thing wrong with octets that hold no LF, or ERR_OK. A CR that ends them may still get its LF.
 static enum err line_fault(struct slice octets)
 {
-	const uint8_t *cr;
+	const uint8_t *cr = octets.len > 0 ? memchr(octets.at, '\r', octets.len) : NULL;
+	size_t before = cr != NULL ? (size_t)(cr - octets.at) : octets.len;
 
-	if (octets.len == 0)
-		return ERR_OK;
-	if (memchr(octets.at, '\0', octets.len) != NULL)
+	if (before > 0 && memchr(octets.at, '\0', before) != NULL)
 		return ERR_LINE_NUL;
-	cr = memchr(octets.at, '\r', octets.len);
-	return cr != NULL && cr != octets.at + octets.len - 1 ? ERR_LINE_BARE_CR : ERR_OK;
+	return before + 1 < octets.len ? ERR_LINE_BARE_CR : ERR_OK;
 }
 
 // No LF in the window: wait for it, unless the window is full.
