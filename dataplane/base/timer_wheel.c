@@ -137,6 +137,10 @@ uint32_t timer_wheel_run(
 	struct pass pass = {wheel, now_us, budget, 0, fire, owner};
 	uint64_t target = now_us / TIMER_WHEEL_TICK_US;
 
+	if (wheel->count == 0) {
+		wheel->now_tick = target > wheel->now_tick ? target : wheel->now_tick;
+		return 0;
+	}
 	// After a long sleep one turn meets every entry; the turns before it would meet none.
 	if (target > wheel->now_tick + TIMER_WHEEL_SLOTS)
 		wheel->now_tick = target - TIMER_WHEEL_SLOTS;

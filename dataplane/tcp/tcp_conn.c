@@ -10,7 +10,8 @@
 #include "tcp/tcp_time_wait.h"
 #include "tcp/tcp_timer.h"
 
-_Static_assert(sizeof(struct tcp_conn) == 256, "four cache lines: an idle session has to fit in 512");
+_Static_assert(
+	sizeof(struct tcp_conn) == 256, "four cache lines: an idle session has to fit in 512");
 _Static_assert(offsetof(struct tcp_conn, tuple) == 64, "first line");
 _Static_assert(offsetof(struct tcp_conn, timer) == 192, "fourth line");
 

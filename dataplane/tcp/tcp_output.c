@@ -27,12 +27,12 @@ static struct segment addressed(const struct tcp_conn *conn, uint32_t seq, uint8
 }
 
 // Everything but SYN and RST acknowledges and shows the window; every owed ACK is paid by it.
-static struct segment acking(struct tcp_conn *conn, uint32_t seq, uint64_t now_us)
+static struct segment acking(struct tcp_conn *conn, uint32_t seq, uint8_t flags, uint64_t now_us)
 {
-	struct segment s = addressed(conn, seq, SEGMENT_ACK);
+	struct segment s = addressed(conn, seq, flags);
 
 	s.ack = conn->rcv_nxt;
-	s.window = tcp_window_offer(conn);
+	s.window = tcp_window_offer(conn, (flags & SEGMENT_SYN) != 0);
 	if (tcp_conn_has(conn, TCP_F_TIMESTAMPS)) {
 		s.options.has_timestamp = true;
 		s.options.tsval = tcp_rto_timestamp(conn, now_us);
@@ -47,7 +47,7 @@ static struct segment acking(struct tcp_conn *conn, uint32_t seq, uint64_t now_u
 static void send_ack(struct tcp_conn *conn, uint64_t now_us)
 {
 	// RFC 9293 3.10.7.4: SND.NXT, which after a time-out is not what snd_nxt has gone back to.
-	struct segment s = acking(conn, conn->snd_max, now_us);
+	struct segment s = acking(conn, conn->snd_max, SEGMENT_ACK, now_us);
 
 	emit(conn->stack, &s);
 }
@@ -64,9 +64,9 @@ static uint16_t our_mss(const struct tcp_conn *conn)
 static void send_syn(struct tcp_conn *conn, uint64_t now_us)
 {
 	bool answer = conn->state == TCP_ST_SYN_RECEIVED;
-	struct segment s = acking(conn, conn->snd_una, now_us);
+	uint8_t flags = answer ? SEGMENT_SYN | SEGMENT_ACK : SEGMENT_SYN;
+	struct segment s = acking(conn, conn->snd_una, flags, now_us);
 
-	s.flags = answer ? SEGMENT_SYN | SEGMENT_ACK : SEGMENT_SYN;
 	if (!answer)
 		s.ack = 0;
 	s.options.has_mss = true;
@@ -109,7 +109,7 @@ static void note_sent(struct tcp_conn *conn, const struct piece *p, uint64_t now
 // Octets [seq, seq + len) and FIN when it is due behind them.
 static void send_piece(struct tcp_conn *conn, struct piece p, uint64_t now_us)
 {
-	struct segment s = acking(conn, p.seq, now_us);
+	struct segment s = acking(conn, p.seq, SEGMENT_ACK, now_us);
 	uint32_t got = tcp_send_gather(conn, p.seq, p.len, &s);
 	bool at_end = p.seq + got == tcp_conn_send_end(conn);
 
@@ -219,6 +219,9 @@ void tcp_output_challenge(struct tcp_conn *conn, uint64_t now_us)
 {
 	uint16_t second = (uint16_t)(now_us >> 20);
 
+	// The SYN-ACK that waits for the flush says it all, and nothing may leave before it.
+	if (tcp_conn_has(conn, TCP_F_SEND_SYN))
+		return;
 	if (conn->challenge_second != second) {
 		conn->challenge_second = second;
 		conn->challenges = 0;
@@ -237,7 +240,7 @@ bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us)
 		return true;
 	}
 	// An octet that was acknowledged long ago must be answered with the window of now, and moves nothing here.
-	struct segment s = acking(conn, conn->snd_una - 1, now_us);
+	struct segment s = acking(conn, conn->snd_una - 1, SEGMENT_ACK, now_us);
 
 	emit(conn->stack, &s);
 	return false;

@@ -55,10 +55,10 @@ static uint32_t round_field(const struct tcp_conn *conn, uint32_t window, uint8_
 	return field;
 }
 
-uint16_t tcp_window_offer(struct tcp_conn *conn)
+uint16_t tcp_window_offer(struct tcp_conn *conn, bool syn)
 {
-	// RFC 7323 2.2: the window of a SYN is not scaled.
-	uint8_t scale = tcp_conn_is_opening(conn) ? 0 : conn->rcv_scale;
+	// RFC 7323 2.2: the window of a SYN is not scaled; that of an ACK before the handshake's end is.
+	uint8_t scale = syn ? 0 : conn->rcv_scale;
 	uint32_t to = is_worth(conn, gain(conn), 1) ? edge(conn) : conn->rcv_adv;
 	uint32_t field = smaller(round_field(conn, to - conn->rcv_nxt, scale), UINT16_MAX);
 	uint32_t offered = conn->rcv_nxt + (field << scale);

@@ -6,8 +6,8 @@
 
 #include "tcp/tcp_conn.h"
 
-// The window field of the next segment; moves rcv_adv, never back.
-uint16_t tcp_window_offer(struct tcp_conn *conn);
+// The window field of the next segment, which carries SYN or not; moves rcv_adv, never back.
+uint16_t tcp_window_offer(struct tcp_conn *conn, bool syn);
 
 // Has enough space come free since the last offer for a segment of its own?
 bool tcp_window_wants_update(const struct tcp_conn *conn);
