@@ -26,8 +26,9 @@ struct conn {
 	struct conn *stall_prev, *stall_next; // in the worker's list when stalled
 	struct spool_buf *body;               // being filled; NULL when none is held
 	uint64_t session;                     // for logs
-	uint64_t epoch;      // policy epoch that class and vserver were resolved in
-	uint64_t message_id; // of the message that is open
+	uint64_t epoch;         // policy epoch that class and vserver were resolved in
+	uint64_t message_id;    // of the message that is open
+	uint64_t stored_octets; // of it, given to the spooler so far
 	uint64_t opened_loop;
 	uint32_t class;
 	uint16_t vserver, slot;

@@ -51,6 +51,7 @@ static void put_chunk(struct worker *w, struct conn *c)
 {
 	struct spool_request r = {.kind = SPOOL_PUT_CHUNK, .buf = c->body};
 
+	c->stored_octets += c->body->octets;
 	c->body = NULL;
 	put(w, c, &r);
 }
@@ -94,6 +95,7 @@ bool mail_begin(struct worker *w, struct conn *c)
 	}
 	c->body = buf;
 	c->message_open = true;
+	c->stored_octets = 0;
 	mail_added(w, c);
 	return true;
 }
@@ -169,6 +171,7 @@ bool mail_commit(struct worker *w, struct conn *c)
 		return false;
 	}
 	r.buf = e.first;
+	r.body_octets = c->stored_octets; // the spooler counts as well
 	put(w, c, &r);
 	return true;
 }

@@ -1,0 +1,264 @@
+#include "control/spooler.h"
+
+#include <pthread.h>
+#include <rte_ring_elem.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	EVENTS = 16384,
+	CONTROL_REQUESTS = 1024,
+	SEGMENTS = 256,
+	BURST = 64,
+	SEGMENT_OCTETS = 64 * 1024 * 1024,
+	SPIN_ROUNDS = 200, // idle rounds before sleeping
+	SHORT_SLEEP_US = 50,
+	LONG_SLEEP_US = 1000, // after LONG_ROUNDS
+	LONG_ROUNDS = 2000,
+	TICK_S = 1, // the writer wants to be called so often
+};
+
+// One producer of requests.
+struct source {
+	struct rte_ring *requests, *answers;
+};
+
+struct segment_done {
+	uint64_t segment, seen;
+};
+
+struct spooler {
+	struct edge *edge;
+	struct spool_writer *writer;
+	struct source sources[LIMIT_WORKERS + 1]; // workers, then the control thread
+	unsigned source_count;
+	struct rte_ring *events;        // to the control thread
+	struct rte_ring *segments_done; // from the control thread
+	_Atomic bool events_lost, stop;
+	_Atomic uint64_t segment;
+	pthread_t thread;
+	void (*wake)(void *);
+	void *user;
+	bool event_put;
+};
+
+static int64_t wall_s(void)
+{
+	return (int64_t)time(NULL);
+}
+
+enum err spooler_open(struct edge *edge, const char *directory, struct spooler **spooler)
+{
+	struct spool_writer_config config = {
+		.disk = disk_real(), .directory = directory, .segment_octets = SEGMENT_OCTETS};
+	struct spooler *s = calloc(1, sizeof(*s));
+	enum err e;
+
+	if (s == NULL)
+		return ERR_NO_MEMORY;
+	s->edge = edge;
+	e = spool_writer_open(&config, wall_s(), &s->writer);
+	if (e != ERR_OK) {
+		free(s);
+		return e;
+	}
+	atomic_store(&s->segment, spool_writer_segment(s->writer));
+	atomic_store(&edge->spool_accepting, true);
+	*spooler = s;
+	return ERR_OK;
+}
+
+uint64_t spooler_boot(const struct spooler *spooler)
+{
+	return spool_writer_boot(spooler->writer);
+}
+
+uint64_t spooler_segment(const struct spooler *spooler)
+{
+	return atomic_load(&spooler->segment);
+}
+
+// ---- The thread
+
+static void put_event(struct spooler *s, struct spooler_event event)
+{
+	if (rte_ring_sp_enqueue_elem(s->events, &event, sizeof(event)) != 0)
+		atomic_store(&s->events_lost, true);
+	s->event_put = true;
+}
+
+static void on_answer(void *user, const struct spool_answer *answer)
+{
+	struct spooler *s = user;
+	struct spool_answer copy = *answer; // rte_ring wants it writable
+	unsigned home =
+		answer->home == MESSAGE_ID_WORKER_CONTROL ? s->source_count - 1 : answer->home;
+
+	if (answer->kind == SPOOL_PUT_COMMIT && answer->status == ERR_OK) {
+		edge_count(&s->edge->spool_committed, 1);
+		put_event(s, (struct spooler_event){.kind = SPOOLER_COMMITTED,
+				     .message_id = answer->message_id,
+				     .segment = answer->segment,
+				     .offset = answer->offset});
+	} else if (answer->status != ERR_OK) {
+		edge_count(&s->edge->spool_errors, 1);
+	}
+	// As many places as requests can be under way (worker_make).
+	if (rte_ring_sp_enqueue_elem(s->sources[home].answers, &copy, sizeof(copy)) != 0)
+		abort();
+}
+
+static unsigned take_requests(struct spooler *s)
+{
+	struct spool_request requests[BURST];
+	int64_t now_s = wall_s();
+	unsigned taken = 0;
+
+	for (unsigned i = 0; i < s->source_count; i++) {
+		unsigned room = spool_writer_room(s->writer);
+		unsigned n = rte_ring_sc_dequeue_burst_elem(s->sources[i].requests, requests,
+			sizeof(requests[0]), room < BURST ? room : BURST, NULL);
+
+		for (unsigned k = 0; k < n; k++)
+			spool_writer_put(s->writer, &requests[k], now_s);
+		taken += n;
+	}
+	return taken;
+}
+
+static unsigned take_segments(struct spooler *s)
+{
+	struct segment_done done;
+	unsigned taken = 0;
+
+	while (rte_ring_sc_dequeue_elem(s->segments_done, &done, sizeof(done)) == 0) {
+		taken++;
+		if (spool_writer_segment_done(s->writer, done.segment, done.seen))
+			put_event(s, (struct spooler_event){.kind = SPOOLER_SEGMENT_GONE,
+					     .segment = done.segment});
+	}
+	return taken;
+}
+
+// Everything that waits now goes into one write and one sync. Returns how much that was.
+static unsigned round_of(struct spooler *s)
+{
+	unsigned taken = 0, n;
+
+	do {
+		n = take_requests(s);
+		taken += n;
+	} while (n != 0 && spool_writer_room(s->writer) != 0);
+	if (taken != 0) {
+		spool_writer_sync(s->writer, wall_s(), on_answer, s);
+		edge_count(&s->edge->spool_syncs, 1);
+		atomic_store_explicit(
+			&s->segment, spool_writer_segment(s->writer), memory_order_relaxed);
+		atomic_store_explicit(&s->edge->spool_accepting,
+			spool_writer_is_accepting(s->writer), memory_order_relaxed);
+	}
+	taken += take_segments(s);
+	if (s->event_put) {
+		s->event_put = false;
+		s->wake(s->user);
+	}
+	return taken;
+}
+
+static void idle(unsigned rounds)
+{
+	long us = rounds < LONG_ROUNDS ? SHORT_SLEEP_US : LONG_SLEEP_US;
+
+	if (rounds < SPIN_ROUNDS)
+		return;
+	nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+}
+
+static void *spooler_run(void *user)
+{
+	struct spooler *s = user;
+	unsigned idle_rounds = 0;
+	int64_t ticked_s = wall_s();
+
+	// Stop is looked at before the rings, so that what was put before it is written.
+	for (;;) {
+		bool stop = atomic_load(&s->stop);
+
+		if (round_of(s) != 0) {
+			idle_rounds = 0;
+			continue;
+		}
+		if (stop)
+			return NULL;
+		if (wall_s() - ticked_s >= TICK_S) {
+			ticked_s = wall_s();
+			spool_writer_sync(s->writer, ticked_s, on_answer, s);
+			atomic_store_explicit(&s->edge->spool_accepting,
+				spool_writer_is_accepting(s->writer), memory_order_relaxed);
+		}
+		idle(idle_rounds++);
+	}
+}
+
+// ---- The control thread's side
+
+static struct rte_ring *make_ring(const char *name, unsigned octets, unsigned count)
+{
+	return rte_ring_create_elem(
+		name, octets, count, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+}
+
+bool spooler_start(struct spooler *s, struct worker **workers, unsigned count, void (*wake)(void *),
+	void *user)
+{
+	struct source control = {
+		make_ring("control_requests", sizeof(struct spool_request), CONTROL_REQUESTS),
+		make_ring("control_answers", sizeof(struct spool_answer), CONTROL_REQUESTS)};
+
+	s->events = make_ring("spool_events", sizeof(struct spooler_event), EVENTS);
+	s->segments_done = make_ring("segments_done", sizeof(struct segment_done), SEGMENTS);
+	if (control.requests == NULL || control.answers == NULL || s->events == NULL ||
+		s->segments_done == NULL)
+		return false;
+	for (unsigned i = 0; i < count; i++)
+		s->sources[i] = (struct source){workers[i]->requests, workers[i]->answers};
+	s->sources[count] = control;
+	s->source_count = count + 1;
+	s->wake = wake;
+	s->user = user;
+	return pthread_create(&s->thread, NULL, spooler_run, s) == 0;
+}
+
+void spooler_stop(struct spooler *s)
+{
+	atomic_store(&s->stop, true);
+	pthread_join(s->thread, NULL);
+	spool_writer_close(s->writer);
+	free(s);
+}
+
+bool spooler_next_event(struct spooler *s, struct spooler_event *event, bool *lost)
+{
+	*lost = atomic_exchange(&s->events_lost, false);
+	return rte_ring_sc_dequeue_elem(s->events, event, sizeof(*event)) == 0;
+}
+
+bool spooler_put(struct spooler *s, struct spool_request request)
+{
+	return rte_ring_sp_enqueue_elem(
+		       s->sources[s->source_count - 1].requests, &request, sizeof(request)) == 0;
+}
+
+bool spooler_next_answer(struct spooler *s, struct spool_answer *answer)
+{
+	return rte_ring_sc_dequeue_elem(
+		       s->sources[s->source_count - 1].answers, answer, sizeof(*answer)) == 0;
+}
+
+bool spooler_segment_done(struct spooler *s, uint64_t segment, uint64_t seen)
+{
+	struct segment_done done = {segment, seen};
+
+	return rte_ring_sp_enqueue_elem(s->segments_done, &done, sizeof(done)) == 0;
+}

@@ -1,0 +1,57 @@
+// edge_rig.h - a whole edge without a NIC: a ring port, real workers, a real spooler on a temporary directory, and clients made of
+// our own TCP on the other side of the rings. Needs no root and no huge pages.
+//
+// Thread: the test's; workers and spooler run on threads of their own.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/drop.h"
+#include "dataplane/edge.h"
+#include "net/frame.h"
+
+struct rig;
+struct rig_client;
+
+// yaml: configuration text whose port device is net_ring_rig. Asserts on every failure.
+struct rig *rig_start(const char *yaml);
+
+// The same, with only the first of the workers at work: what the others own stays in their rings.
+struct rig *rig_start_lame(const char *yaml);
+
+struct edge *rig_edge(struct rig *rig);
+const char *rig_spool(const struct rig *rig);
+
+// Stop workers and spooler; the spool directory stays until rig_free().
+void rig_stop(struct rig *rig);
+void rig_free(struct rig *rig);
+
+// A frame into the port, as it is.
+void rig_inject(struct rig *rig, const void *octets, uint32_t len);
+
+// An ARP reply or TCP segment of a host on the link; the frame is built with good checksums.
+void rig_inject_segment(struct rig *rig, const struct segment *s);
+
+// Open a connection from v4:port to v4:25 and drive it until it is open, refused or 3 s have passed.
+struct rig_client *rig_connect(struct rig *rig, const char *from, const char *to);
+
+// What clients send together with the last segment of the handshake; NULL: they wait for 220, as they should.
+void rig_talk_first(struct rig *rig, const char *text);
+
+bool rig_client_is_open(const struct rig_client *c);
+bool rig_client_was_reset(const struct rig_client *c);
+bool rig_client_saw_fin(const struct rig_client *c);
+
+// Send text, and wait until a line that starts with code has come, or 5 s have passed. Returns what came since the last call.
+const char *rig_say(struct rig_client *c, const char *text, const char *code);
+void rig_client_close(struct rig_client *c);
+
+// Drive the clients' side for so long.
+void rig_run_ms(struct rig *rig, unsigned ms);
+
+// Sums over workers.
+uint64_t rig_drops(const struct rig *rig, enum drop why);
+uint64_t rig_received(const struct rig *rig);
+uint64_t rig_accounted(const struct rig *rig); // handled + drops
