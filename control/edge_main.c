@@ -193,11 +193,8 @@ static uint64_t sessions_open(const struct edge_process *p)
 {
 	uint64_t open = 0;
 
-	for (unsigned i = 0; i < p->edge.worker_count; i++) {
-		for (unsigned v = 0; v < LIMIT_VSERVERS; v++)
-			open += atomic_load_explicit(
-				&p->edge.workers[i]->vservers[v].open, memory_order_relaxed);
-	}
+	for (unsigned i = 0; i < p->edge.worker_count; i++)
+		open += atomic_load_explicit(&p->edge.workers[i]->sessions, memory_order_relaxed);
 	return open;
 }
 

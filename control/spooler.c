@@ -14,9 +14,11 @@ enum {
 	SEGMENT_OCTETS = 64 * 1024 * 1024,
 	SPIN_ROUNDS = 200, // idle rounds before sleeping
 	SHORT_SLEEP_US = 50,
-	LONG_SLEEP_US = 1000, // after LONG_ROUNDS
-	LONG_ROUNDS = 2000,
-	TICK_S = 1, // the writer wants to be called so often
+	LONG_ROUNDS = 2000, // then longer
+	LONG_SLEEP_US = 1000,
+	ALONE_SLEEP_US =
+		5000, // nobody is connected: no mail can come before several round trips have passed
+	TICK_S = 1,   // the writer wants to be called so often
 };
 
 // One producer of requests.
@@ -166,12 +168,23 @@ static unsigned round_of(struct spooler *s)
 	return taken;
 }
 
-static void idle(unsigned rounds)
+static bool is_alone(const struct spooler *s)
 {
-	long us = rounds < LONG_ROUNDS ? SHORT_SLEEP_US : LONG_SLEEP_US;
+	for (unsigned i = 0; i < s->edge->worker_count; i++) {
+		if (atomic_load_explicit(&s->edge->workers[i]->sessions, memory_order_relaxed) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void idle(const struct spooler *s, unsigned rounds)
+{
+	long us = SHORT_SLEEP_US;
 
 	if (rounds < SPIN_ROUNDS)
 		return;
+	if (rounds >= LONG_ROUNDS)
+		us = is_alone(s) ? ALONE_SLEEP_US : LONG_SLEEP_US;
 	nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
 }
 
@@ -197,7 +210,7 @@ static void *spooler_run(void *user)
 			atomic_store_explicit(&s->edge->spool_accepting,
 				spool_writer_is_accepting(s->writer), memory_order_relaxed);
 		}
-		idle(idle_rounds++);
+		idle(s, idle_rounds++);
 	}
 }
 

@@ -111,6 +111,7 @@ static void uncount(struct worker *w, struct conn *c)
 		return;
 	c->counted = false;
 	edge_count(&counters(w, c)->open, UINT64_MAX);
+	edge_count(&w->shared->sessions, UINT64_MAX);
 	(void)client_count_remove(w->clients, tcp_conn_peer(c->tcp, &port), c->slot);
 }
 
@@ -192,6 +193,7 @@ static enum smtp_reply admit(struct worker *w, struct conn *c)
 		return SMTP_REPLY_CONNECT_REFUSED;
 	c->counted = true;
 	edge_count(&counters(w, c)->open, 1);
+	edge_count(&w->shared->sessions, 1);
 	if (client_count_add(w->clients, tcp_conn_peer(c->tcp, &port), c->slot) >
 		limits->max_connections_per_client)
 		return SMTP_REPLY_TOO_MANY_CONNECTIONS;

@@ -65,6 +65,7 @@ struct edge_worker {
 		steered_out, steered_in;
 	_Atomic uint64_t drops[DROP_COUNT];
 	_Atomic uint64_t loops, idle_loops, sleeps, busy_cycles;
+	_Atomic uint64_t sessions; // open now
 	_Atomic uint64_t connections, blocks_free, bufs_free;
 	_Atomic uint64_t tcp_retransmits, tcp_resets_in, tcp_resets_out, tcp_opened;
 	struct edge_vserver_counters vservers[LIMIT_VSERVERS]; // by slot

@@ -20,10 +20,6 @@ enum {
 	RING_FRAMES = 1024, // frames between two workers; full: DROP_RING_FULL
 	ANSWERS_PER_LOOP = 64,
 	TIMERS_PER_LOOP = 256,
-	SPIN_US = 100,        // idle: poll on
-	SHORT_SLEEP_US = 50,  // then sleep shortly
-	LONG_IDLE_US = 20000, // idle this long: sleep longer
-	LONG_SLEEP_US = 500,
 };
 
 static const struct tcp_env env = {.emit = transmit_segment};
@@ -231,13 +227,27 @@ static bool turn(struct worker *w)
 	return work != 0;
 }
 
-// Idle under poll: adaptive: spin for a while, then short sleeps, then longer ones; never past a timer.
+// Idle under poll: adaptive: how long to sleep after so long without work. A sleep costs some 30 us of CPU to wake from on a
+// virtual machine, and its length is what the first packet may have to wait.
+static const struct {
+	uint32_t idle_us, sleep_us;
+} rests[] = {{100, 50}, {20000, 250}, {200000, 1000}, {2000000, 2000}};
+
+static uint64_t rest_us(uint64_t idle_us)
+{
+	uint64_t us = 0;
+
+	for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]) && idle_us >= rests[i].idle_us; i++)
+		us = rests[i].sleep_us;
+	return us;
+}
+
+// Spin for a while, then sleep in steps that grow; never past a timer.
 static void rest(struct worker *w, uint64_t idle_us)
 {
-	uint64_t step = idle_us < LONG_IDLE_US ? SHORT_SLEEP_US : LONG_SLEEP_US;
-	uint64_t next;
+	uint64_t step = rest_us(idle_us), next;
 
-	if (idle_us < SPIN_US) {
+	if (step == 0) {
 		rte_pause();
 		return;
 	}
