@@ -7,7 +7,7 @@
 
 bool mistakes_init(struct mistakes *mistakes)
 {
-	*mistakes = (struct mistakes){.list = calloc(MISTAKES_KEPT, sizeof(struct mistake))};
+	*mistakes = (struct mistakes){.list = malloc(MISTAKES_KEPT * sizeof(struct mistake))};
 	return mistakes->list != NULL;
 }
 

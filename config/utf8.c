@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 static bool continues(uint8_t octet)
 {
@@ -25,13 +26,22 @@ static bool second_fits(uint8_t first, uint8_t second)
 	}
 }
 
+// C1 controls, U+2028 and U+2029: some programs see a line's end there and others do not.
+static bool is_separator(const char *text, unsigned octets)
+{
+	return (octets == 2 && (uint8_t)text[0] == 0xc2 && (uint8_t)text[1] < 0xa0) ||
+	       (octets == 3 && (memcmp(text, "\xe2\x80\xa8", 3) == 0 ||
+				       memcmp(text, "\xe2\x80\xa9", 3) == 0));
+}
+
 unsigned utf8_take(const char *text, size_t left)
 {
 	const uint8_t first = (uint8_t)text[0];
 
+	if (first == '\r')
+		return left > 1 && text[1] == '\n';
 	if (first < 0x80)
-		return (first >= 0x20 && first != 0x7f) || first == '\t' || first == '\n' ||
-		       first == '\r';
+		return (first >= 0x20 && first != 0x7f) || first == '\t' || first == '\n';
 	const unsigned octets = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 
 	if (octets == 0 || first > 0xf4 || octets > left)
@@ -42,5 +52,5 @@ unsigned utf8_take(const char *text, size_t left)
 	}
 	if (!second_fits(first, (uint8_t)text[1]))
 		return 0;
-	return first == 0xc2 && (uint8_t)text[1] < 0xa0 && (uint8_t)text[1] != 0x85 ? 0 : octets;
+	return is_separator(text, octets) ? 0 : octets;
 }

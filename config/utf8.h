@@ -6,6 +6,6 @@
 
 #include <stddef.h>
 
-// Octets of the character at text, of at most left: 1 to 4. 0: not UTF-8, or a control character other than tab, line feed and
-// carriage return.
+// Octets of the character at text, of at most left: 1 to 4. 0: not UTF-8, a control character other than tab, line feed and the
+// carriage return before one, or a separator of lines that not every program takes for one, so that line numbers agree.
 unsigned utf8_take(const char *text, size_t left);

@@ -3,6 +3,7 @@
 #include "tests/unit/config_text.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "config/config.h"
 #include "config/mistakes.h"
@@ -339,6 +340,36 @@ static void test_config_defaults_are_those_of_the_schema(void **state)
 	config_free(config);
 }
 
+static void test_config_a_million_prefixes_load_in_seconds(void **state)
+{
+	enum {
+		COUNT = 1000000,
+	};
+	struct config_text_mistakes mistakes;
+	struct timespec start, end;
+	char *text = malloc(COUNT * 24 + 2048), *at;
+
+	(void)state;
+	compose(text, 2048, LINE_SERVERS, "delivery: {}");
+	(void)strcat(text, "virtual_servers: [{name: a, listen: 10.12.170.5}, "
+			   "{name: b, listen: 10.12.170.74, connections: {only: [");
+	at = text + strlen(text);
+	for (uint32_t i = 0; i < COUNT; i++)
+		at += sprintf(
+			at, "%u.%u.%u.%u,\n ", 1 + i % 200, i / 200 % 256, i / 51200, i % 251);
+	(void)sprintf(at, "]}}]\n");
+	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	struct config *config = config_text_load(text, &mistakes);
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	config_text_print(&mistakes);
+	assert_non_null(config);
+	assert_int_equal(config->vservers[1].connections.prefix_count, COUNT);
+	print_message("%d prefixes in %zu octets loaded in %ld ms\n", COUNT, strlen(text),
+		(end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000);
+	config_free(config);
+	free(text);
+}
+
 static void fail_on_mistake(
 	void *user, const char *path, struct config_pos pos, const char *message)
 {
@@ -379,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_config_syntax_error_does_not_hide_other_keys),
 		cmocka_unit_test(test_config_thousands_of_mistakes_end_with_a_count),
 		cmocka_unit_test(test_config_empty_and_wrong_files_are_mistakes),
+		cmocka_unit_test(test_config_a_million_prefixes_load_in_seconds),
 		cmocka_unit_test(test_config_defaults_are_those_of_the_schema),
 		cmocka_unit_test(test_config_example_is_the_reference_deployment),
 	};
