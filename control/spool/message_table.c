@@ -6,36 +6,38 @@
 #include "base/limits.h"
 
 enum {
-	BUCKETS = LIMIT_SPOOL_OPEN * 2,
+	BUCKETS = LIMIT_SPOOL_OPEN / 4,
+	SLAB = 256,        // entries that are allocated together, when they are first needed
 	EXTENTS_KEPT = 32, // room that a free entry keeps for the next message
 };
 
 struct message_table {
 	uint32_t extents;
+	uint32_t touched; // entries that were ever used
 	struct open_message *free_list;
 	struct open_message *buckets[BUCKETS];
-	struct open_message messages[LIMIT_SPOOL_OPEN];
+	struct open_message *slabs[LIMIT_SPOOL_OPEN / SLAB];
 };
 
 static_assert((BUCKETS & (BUCKETS - 1)) == 0, "taken as a mask");
+static_assert(LIMIT_SPOOL_OPEN % SLAB == 0, "no part of a slab");
 
 struct message_table *message_table_new(void)
 {
-	struct message_table *table = calloc(1, sizeof(*table));
+	return calloc(1, sizeof(struct message_table));
+}
 
-	if (table == NULL)
-		return NULL;
-	for (uint32_t i = LIMIT_SPOOL_OPEN; i > 0; i--) {
-		table->messages[i - 1].next = table->free_list;
-		table->free_list = &table->messages[i - 1];
-	}
-	return table;
+static struct open_message *entry(const struct message_table *table, uint32_t i)
+{
+	return &table->slabs[i / SLAB][i % SLAB];
 }
 
 void message_table_free(struct message_table *table)
 {
-	for (uint32_t i = 0; i < LIMIT_SPOOL_OPEN; i++)
-		free(table->messages[i].extents);
+	for (uint32_t i = 0; i < table->touched; i++)
+		free(entry(table, i)->extents);
+	for (uint32_t i = 0; i < LIMIT_SPOOL_OPEN / SLAB; i++)
+		free(table->slabs[i]);
 	free(table);
 }
 
@@ -54,14 +56,29 @@ struct open_message *message_table_find(struct message_table *table, uint64_t id
 	return message;
 }
 
+static struct open_message *take_free(struct message_table *table)
+{
+	struct open_message *message = table->free_list;
+	struct open_message **slab = &table->slabs[table->touched / SLAB];
+
+	if (message != NULL) {
+		table->free_list = message->next;
+		return message;
+	}
+	if (table->touched == LIMIT_SPOOL_OPEN)
+		return NULL;
+	if (*slab == NULL)
+		*slab = calloc(SLAB, sizeof(**slab));
+	return *slab != NULL ? entry(table, table->touched++) : NULL;
+}
+
 struct open_message *message_table_add(struct message_table *table, uint64_t id)
 {
 	struct open_message **bucket = bucket_of(table, id);
-	struct open_message *message = table->free_list;
+	struct open_message *message = take_free(table);
 
 	if (message == NULL)
 		return NULL;
-	table->free_list = message->next;
 	message->id = id;
 	message->body_octets = 0;
 	message->extent_count = 0;
@@ -119,8 +136,8 @@ uint64_t message_table_oldest(const struct message_table *table)
 {
 	uint64_t oldest = UINT64_MAX;
 
-	for (uint32_t i = 0; i < LIMIT_SPOOL_OPEN; i++) {
-		const struct open_message *message = &table->messages[i];
+	for (uint32_t i = 0; i < table->touched; i++) {
+		const struct open_message *message = entry(table, i);
 
 		if (message->extent_count > 0 && message->extents[0].segment < oldest)
 			oldest = message->extents[0].segment;

@@ -10,8 +10,8 @@
 #include "spool/spool_file.h"
 
 enum {
-	PREALLOCATE_OCTETS = 1 << 20, // a sync within it need not write a new length
-	COPY_OCTETS = 256 * 1024,     // compaction writes in pieces of this size
+	PREALLOCATE_OCTETS = 65536, // at a time; a sync within it need not write a new length
+	COPY_OCTETS = 256 * 1024,   // compaction writes in pieces of this size
 };
 
 static const char suffix[] = ".out";
@@ -22,6 +22,7 @@ struct out {
 	uint64_t number, salt;
 	uint64_t end;     // written up to here
 	uint64_t durable; // synced up to here
+	uint64_t size;    // preallocated
 	uint8_t *gathered;
 	size_t octets, room;
 	enum err failed;
@@ -40,7 +41,10 @@ static enum err out_start(struct outcome_log *log, struct out *out)
 {
 	struct spool_file_header header = {.number = ++log->highest, .octets = PREALLOCATE_OCTETS};
 
-	*out = (struct out){.file = -1, .number = header.number, .end = SPOOL_FIRST_OFFSET};
+	*out = (struct out){.file = -1,
+		.number = header.number,
+		.end = SPOOL_FIRST_OFFSET,
+		.size = PREALLOCATE_OCTETS};
 	TRY(spool_file_create(log->disk, log->dir, suffix, &header, &out->file));
 	out->salt = header.salt;
 	return ERR_OK;
@@ -110,6 +114,11 @@ static enum err out_write(struct outcome_log *log, struct out *out)
 		return out->failed;
 	if (out->octets == 0)
 		return ERR_OK;
+	// When that fails the write says why.
+	if (out->size < out->end + out->octets) {
+		out->size = out->end + out->octets + PREALLOCATE_OCTETS;
+		log->disk->preallocate(log->disk, out->file, out->size);
+	}
 	TRY(spool_file_write(log->disk, out->file, &write));
 	out->end += out->octets;
 	out->octets = 0;
@@ -239,15 +248,13 @@ enum err outcome_log_sync(struct outcome_log *log)
 	struct out *out = &log->out;
 	enum err err = out_write(log, out);
 
-	if (err == ERR_OK && out->durable != out->end) {
-		err = spool_file_err(log->disk->sync_data(log->disk, out->file));
-		// A disk that is full at the sync has lost pages as any other that fails there.
-		if (err != ERR_OK)
-			err = ERR_DISK_IO;
-		else
-			out->durable = out->end;
-	}
-	if (err != ERR_OK && err != ERR_DISK_FULL)
+	// A disk that is full only now has lost pages as any other that fails a sync.
+	if (err == ERR_OK && out->durable != out->end &&
+		log->disk->sync_data(log->disk, out->file) != 0)
+		err = ERR_DISK_IO;
+	if (err == ERR_OK)
+		out->durable = out->end;
+	else if (err != ERR_DISK_FULL)
 		out->failed = err;
 	return err;
 }
@@ -278,9 +285,10 @@ static enum err copy_all(struct copying *copying, uint64_t last)
 
 	TRY(replay_all(&replay, last));
 	TRY(out_write(log, &copying->out));
-	TRY(spool_file_err(log->disk->sync_data(log->disk, copying->out.file)));
+	if (log->disk->sync_data(log->disk, copying->out.file) != 0)
+		return ERR_DISK_IO;
 	copying->out.durable = copying->out.end;
-	return spool_file_err(log->disk->sync_dir(log->disk, log->dir));
+	return log->disk->sync_dir(log->disk, log->dir) == 0 ? ERR_OK : ERR_DISK_IO;
 }
 
 static void unlink_number(struct outcome_log *log, uint64_t number)
@@ -321,6 +329,9 @@ enum err outcome_log_compact(struct outcome_log *log, outcome_keep_fn *keep, voi
 		if (copying.out.file >= 0)
 			unlink_number(log, copying.out.number);
 		out_stop(log, &copying.out);
+		// A failed sync of the directory must not be tried again.
+		if (err == ERR_DISK_IO)
+			log->out.failed = err;
 		return err;
 	}
 	out_stop(log, &log->out);

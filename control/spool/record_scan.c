@@ -7,8 +7,7 @@
 #include "base/crc32c.h"
 
 enum {
-	AHEAD_OCTETS = 256 * 1024,
-	WINDOW_OCTETS = SPOOL_PAYLOAD_MAX + AHEAD_OCTETS,
+	AHEAD_OCTETS = 128 * 1024,
 	BLOCK_OCTETS = 4096, // what is given up when the disk cannot read it
 };
 
@@ -20,7 +19,8 @@ struct record_scan {
 	size_t octets;  // in the window
 	uint64_t unreadable;
 	uint64_t torn; // lowest offset passed over and not proven lost; 0: none
-	uint8_t window[WINDOW_OCTETS];
+	size_t room;
+	uint8_t *window; // grows to the largest record
 };
 
 enum probe {
@@ -31,16 +31,38 @@ enum probe {
 
 struct record_scan *record_scan_new(struct disk *disk)
 {
-	struct record_scan *scan = malloc(sizeof(*scan));
+	struct record_scan *scan = calloc(1, sizeof(*scan));
 
-	if (scan != NULL)
-		scan->disk = disk;
+	if (scan == NULL)
+		return NULL;
+	scan->disk = disk;
+	scan->room = AHEAD_OCTETS;
+	scan->window = malloc(scan->room);
+	if (scan->window == NULL) {
+		free(scan);
+		return NULL;
+	}
 	return scan;
 }
 
 void record_scan_free(struct record_scan *scan)
 {
+	free(scan->window);
 	free(scan);
+}
+
+static bool grow(struct record_scan *scan, size_t octets)
+{
+	uint8_t *more;
+
+	if (octets <= scan->room)
+		return true;
+	more = realloc(scan->window, octets);
+	if (more == NULL)
+		return false;
+	scan->window = more;
+	scan->room = octets;
+	return true;
 }
 
 static size_t read_block(struct record_scan *scan, uint64_t offset, uint8_t *to, size_t octets)
@@ -69,6 +91,10 @@ static void fill(struct record_scan *scan, uint64_t offset, size_t octets)
 	scan->octets = 0;
 	if (size <= 0 || (uint64_t)size <= offset)
 		return;
+	if (!grow(scan, octets)) {
+		scan->unreadable++; // no memory for it: not known to be bad, and so kept
+		return;
+	}
 	want = (uint64_t)size - offset < want ? (size_t)((uint64_t)size - offset) : want;
 	while (scan->octets < want) {
 		size_t n = read_block(scan, offset + scan->octets, scan->window + scan->octets,
@@ -122,12 +148,31 @@ static uint64_t step(enum probe found, const struct spool_record *record)
 	return found == PROBE_NONE ? SPOOL_ALIGN : spool_record_span(record->octets);
 }
 
+// Most of what is searched is preallocated zeros. 0: no more magic.
+static uint64_t next_magic(struct record_scan *scan, uint64_t offset)
+{
+	const uint32_t magic = SPOOL_MAGIC;
+	const uint8_t *at;
+
+	while ((at = look(scan, offset, sizeof(struct spool_record))) != NULL) {
+		size_t octets = (size_t)(scan->start + scan->octets - offset);
+		size_t i = 0;
+
+		for (; i + sizeof(struct spool_record) <= octets; i += SPOOL_ALIGN) {
+			if (memcmp(at + i, &magic, sizeof(magic)) == 0)
+				return offset + i;
+		}
+		offset += i;
+	}
+	return 0;
+}
+
 // The first valid record at or behind offset; 0: none.
 static uint64_t next_good(struct record_scan *scan, uint64_t offset)
 {
 	struct spool_record record;
 
-	while (look(scan, offset, sizeof(record)) != NULL) {
+	while ((offset = next_magic(scan, offset)) != 0) {
 		enum probe found = probe(scan, offset, &record);
 
 		if (found == PROBE_GOOD)
@@ -184,7 +229,7 @@ static uint64_t walk_from(struct record_scan *scan, uint64_t offset)
 	}
 }
 
-// Without a header nothing here can be told from what strangers wrote, but it can be told from an empty file.
+// A header that had been synced is lost, one that had not is torn. Some record tells, be it a stranger's: that only keeps the file.
 static bool has_durable_record(struct record_scan *scan)
 {
 	struct spool_record record;
@@ -209,10 +254,11 @@ uint64_t record_scan_walk(struct record_scan *scan, const struct record_scan_fil
 	scan->octets = 0;
 	scan->unreadable = 0;
 	scan->torn = 0;
+	if (err != ERR_OK)
+		file->bad(file->user, 0, err == ERR_DISK_IO || has_durable_record(scan));
 	if (err == ERR_OK || err == ERR_SPOOL_CORRUPT)
 		end = walk_from(scan, SPOOL_FIRST_OFFSET);
-	if (err == ERR_SPOOL_CORRUPT || err == ERR_DISK_IO || scan->unreadable > 0 ||
-		(err == ERR_NOT_FOUND && has_durable_record(scan)))
+	if (scan->unreadable > 0)
 		file->bad(file->user, 0, true);
 	return end;
 }

@@ -4,7 +4,7 @@
 // zeros and as lost, so that nobody takes the file for an empty one.
 //
 // Thread:  the owner.
-// Memory:  one window of some 1.3 MiB for each struct record_scan.
+// Memory:  for each struct record_scan one window of 128 KiB, growing to the largest record (1 MiB).
 // Blocks:  yes, on the disk.
 
 #pragma once

@@ -28,21 +28,19 @@ struct spool_reader {
 	int dir;
 	uint64_t tick;
 	struct open_segment files[FILES_OPEN];
-	struct spool_extent loaded; // what is in extent[]; octets 0: nothing
-	uint8_t extent[SPOOL_PAYLOAD_MAX];
+	struct spool_extent loaded; // what is in extent; octets 0: nothing
+	uint32_t room;
+	uint8_t *extent; // grows to the largest extent
 };
 
 enum err spool_reader_open(struct disk *disk, const char *directory, struct spool_reader **reader)
 {
-	struct spool_reader *made = malloc(sizeof(*made));
+	struct spool_reader *made = calloc(1, sizeof(*made));
 	enum err err;
 
 	if (made == NULL)
 		return ERR_NO_MEMORY;
 	made->disk = disk;
-	made->tick = 0;
-	made->loaded = (struct spool_extent){.octets = 0};
-	memset(made->files, 0, sizeof(made->files));
 	err = spool_file_open_dir(disk, directory, "segments", &made->dir);
 	if (err != ERR_OK) {
 		free(made);
@@ -64,6 +62,7 @@ void spool_reader_close(struct spool_reader *reader)
 	for (int i = 0; i < FILES_OPEN; i++)
 		let_go(reader, &reader->files[i]);
 	reader->disk->close(reader->disk, reader->dir);
+	free(reader->extent);
 	free(reader);
 }
 
@@ -145,6 +144,20 @@ static enum err read_all(
 	return ERR_OK;
 }
 
+static enum err make_room(struct spool_reader *reader, uint32_t octets)
+{
+	uint8_t *more;
+
+	if (octets <= reader->room)
+		return ERR_OK;
+	more = realloc(reader->extent, octets);
+	if (more == NULL)
+		return ERR_NO_MEMORY;
+	reader->extent = more;
+	reader->room = octets;
+	return ERR_OK;
+}
+
 // Puts the octets of one extent into reader->extent, checked.
 static enum err load_extent(struct spool_reader *reader, const struct spool_extent *extent)
 {
@@ -154,6 +167,7 @@ static enum err load_extent(struct spool_reader *reader, const struct spool_exte
 		memcmp(&reader->loaded, extent, sizeof(reader->loaded)) == 0)
 		return ERR_OK;
 	reader->loaded.octets = 0;
+	TRY(make_room(reader, extent->octets));
 	TRY(find_file(reader, extent->segment, &open));
 	TRY(read_all(reader, open->file, reader->extent, extent->octets, extent->offset));
 	if (crc32c(0, reader->extent, extent->octets) != extent->crc32c)
@@ -165,30 +179,30 @@ static enum err load_extent(struct spool_reader *reader, const struct spool_exte
 struct scanning {
 	struct spool_reader *reader;
 	const struct spool_scan *scan;
-	uint64_t segment, boot;
-	uint64_t torn;   // lowest bad offset of this segment; 0: none
-	uint64_t end;    // behind its last valid record
+	uint64_t segment;
+	uint64_t good;   // no bad record of this segment was below
 	bool suspicious; // something was bad, here or before: look at the chunks of every message
 };
 
-// A chunk that is gone with its whole segment makes a message of no use just as well.
-static enum err check_chunks(struct spool_reader *reader, const struct spool_message *message)
+// The first chunk that is damaged; NULL: none. A segment that is gone was done: its messages have their outcomes. The
+// deliverer knows; what it finds missing all the same it finds when it reads the body.
+static const struct spool_extent *find_damage(
+	struct spool_reader *reader, const struct spool_message *message)
 {
-	for (uint32_t i = 0; i < message->commit.extent_count; i++)
-		TRY(load_extent(reader, &message->extents[i]));
-	return ERR_OK;
-}
+	for (uint32_t i = 0; i < message->commit.extent_count; i++) {
+		enum err err = load_extent(reader, &message->extents[i]);
 
-// Chunks in earlier segments had been synced before this record was written; those in this one speak for themselves.
-static bool is_lost(const struct spool_message *message)
-{
-	return message->commit.extent_count > 0 && message->extents[0].segment < message->segment;
+		if (err != ERR_OK && err != ERR_NOT_FOUND)
+			return &message->extents[i];
+	}
+	return NULL;
 }
 
 static void scan_record(void *user, const struct spool_record *record, const uint8_t *payload)
 {
 	struct scanning *scanning = user;
 	const struct spool_scan *scan = scanning->scan;
+	const struct spool_extent *damage;
 	struct spool_message *message;
 
 	if (record->type != SPOOL_RECORD_COMMIT)
@@ -197,9 +211,11 @@ static void scan_record(void *user, const struct spool_record *record, const uin
 		scan->corrupt(scan->user, scanning->segment, record->offset);
 		return;
 	}
-	if (!scanning->suspicious || check_chunks(scanning->reader, message) == ERR_OK)
+	damage = scanning->suspicious ? find_damage(scanning->reader, message) : NULL;
+	// Earlier segments had been synced before this record was written; this one speaks for itself.
+	if (damage == NULL)
 		scan->message(scan->user, message);
-	else if (is_lost(message))
+	else if (damage->segment < message->segment)
 		scan->corrupt(scan->user, scanning->segment, record->offset);
 	spool_message_free(message);
 }
@@ -211,22 +227,19 @@ static void scan_bad(void *user, uint64_t offset, bool lost)
 	scanning->suspicious = true;
 	if (lost)
 		scanning->scan->corrupt(scanning->scan->user, scanning->segment, offset);
-	else if (scanning->torn == 0)
-		scanning->torn = offset;
+	if (offset < scanning->good)
+		scanning->good = offset;
 }
 
-// The next segment of the same boot says how far the one before was synced.
+// The next segment says how far the one before was synced.
 static void look_back(struct scanning *scanning, const struct spool_segment_header *header)
 {
 	const struct spool_scan *scan = scanning->scan;
-	uint64_t good = scanning->torn != 0 ? scanning->torn : scanning->end;
 
-	if (header->boot != scanning->boot || header->segment != scanning->segment + 1)
+	if (header->segment != scanning->segment + 1 || scanning->good >= header->previous_octets)
 		return;
-	if (good < header->previous_octets) {
-		scanning->suspicious = true;
-		scan->corrupt(scan->user, scanning->segment, good);
-	}
+	scanning->suspicious = true;
+	scan->corrupt(scan->user, scanning->segment, scanning->good);
 }
 
 static enum err scan_segment(
@@ -242,7 +255,7 @@ static enum err scan_segment(
 		.bad = scan_bad,
 		.user = scanning,
 	};
-	uint64_t salt;
+	uint64_t salt, end;
 	int64_t size;
 
 	if (file.file == -ENOENT)
@@ -252,11 +265,12 @@ static enum err scan_segment(
 	if (record_scan_salt(disk, &file, &salt, &header) == ERR_OK)
 		look_back(scanning, &header);
 	scanning->segment = segment;
-	scanning->boot = header.boot;
-	scanning->torn = 0;
+	scanning->good = UINT64_MAX;
 	size = disk->size(disk, file.file);
 	scan->segment(scan->user, segment, size > 0 ? (uint64_t)size : 0);
-	scanning->end = record_scan_walk(walker, &file);
+	end = record_scan_walk(walker, &file);
+	if (end < scanning->good)
+		scanning->good = end;
 	disk->close(disk, file.file);
 	return ERR_OK;
 }

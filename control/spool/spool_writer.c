@@ -58,13 +58,6 @@ struct spool_writer {
 	struct spool_answer answers[LIMIT_SPOOL_BATCH];
 };
 
-// What follows from any error: full passes, all else stays.
-static void disk_failed(struct spool_writer *writer, enum err err)
-{
-	if (writer->state != ERR_DISK_IO)
-		writer->state = err == ERR_DISK_FULL ? ERR_DISK_FULL : ERR_DISK_IO;
-}
-
 static void make_seal(struct spool_writer *writer, uint64_t offset, struct spool_record *seal)
 {
 	*seal = (struct spool_record){
@@ -87,21 +80,31 @@ static enum err seal_at(struct spool_writer *writer, uint64_t offset)
 	make_seal(writer, offset, &seal);
 	writer->sealed = true;
 	writer->dirty = true;
+	TRY(spool_file_write(writer->disk, writer->file, &write));
 	writer->end = offset + SEAL_OCTETS;
-	return spool_file_write(writer->disk, writer->file, &write);
+	return ERR_OK;
 }
 
-// After a failed sync nobody knows what is on disk. What readers of this boot of the machine see can still be put right,
-// so that a client told 451 does not find its mail delivered all the same.
-static void take_back_undurable(struct spool_writer *writer)
+// The disk refused a write or a sync: nobody knows what is on it, and nothing is tried again. What readers see while the
+// machine runs can still be put right, so that a client told 451 does not find its mail delivered all the same.
+static void broke(struct spool_writer *writer)
 {
-	uint64_t offset = writer->durable > 0 ? writer->durable : SPOOL_FIRST_OFFSET;
-
-	if (writer->file >= 0 && seal_at(writer, offset) != ERR_OK)
-		writer->state = ERR_DISK_IO;
+	if (writer->state == ERR_DISK_IO)
+		return;
+	writer->state = ERR_DISK_IO;
+	if (writer->file >= 0)
+		(void)!seal_at(writer, writer->durable > 0 ? writer->durable : SPOOL_FIRST_OFFSET);
 }
 
-static void batch_failed(struct spool_writer *writer, enum err err, uint64_t written)
+static void disk_failed(struct spool_writer *writer, enum err err)
+{
+	if (err != ERR_DISK_FULL)
+		broke(writer);
+	else if (writer->state == ERR_OK)
+		writer->state = ERR_DISK_FULL;
+}
+
+static void refuse_batch(struct spool_writer *writer, enum err err)
 {
 	struct batch *batch = &writer->batch;
 
@@ -114,28 +117,45 @@ static void batch_failed(struct spool_writer *writer, enum err err, uint64_t wri
 		else if (message != NULL)
 			message->failed = err;
 	}
-	disk_failed(writer, err);
-	writer->end = batch->offset;
-	writer->sealed = true;
-	if (writer->state == ERR_DISK_IO)
-		take_back_undurable(writer);
-	else if (written > 0 && seal_at(writer, batch->offset) != ERR_OK)
-		disk_failed(writer, ERR_DISK_IO);
 }
 
-static enum err flush(struct spool_writer *writer)
+// A full disk may have taken part of the batch: the segment ends before it.
+static void end_before_batch(struct spool_writer *writer, uint64_t written)
+{
+	writer->end = writer->batch.offset;
+	writer->sealed = true;
+	if (written > 0 && seal_at(writer, writer->batch.offset) != ERR_OK)
+		broke(writer);
+}
+
+static enum err write_batch(struct spool_writer *writer)
 {
 	struct batch *batch = &writer->batch;
 	struct spool_file_write write = {
 		.iov = batch->iov, .count = (int)batch->iov_count, .offset = batch->offset};
 	enum err err;
 
-	if (batch->count == 0)
-		return ERR_OK;
+	if (writer->state == ERR_DISK_IO)
+		return ERR_DISK_IO;
 	err = spool_file_write(writer->disk, writer->file, &write);
 	writer->dirty = true;
+	if (err == ERR_DISK_FULL)
+		end_before_batch(writer, write.written);
 	if (err != ERR_OK)
-		batch_failed(writer, err, write.written);
+		disk_failed(writer, err);
+	return err;
+}
+
+static enum err flush(struct spool_writer *writer)
+{
+	struct batch *batch = &writer->batch;
+	enum err err;
+
+	if (batch->count == 0)
+		return ERR_OK;
+	err = write_batch(writer);
+	if (err != ERR_OK)
+		refuse_batch(writer, err);
 	for (uint32_t i = 0; i < batch->count; i++)
 		free(batch->owned[i]);
 	batch->count = 0;
@@ -161,10 +181,11 @@ static enum err start_segment(struct spool_writer *writer, uint64_t record_octet
 	if (config->max_octets != 0 && writer->segments.octets + header.octets > config->max_octets)
 		return ERR_DISK_FULL;
 	TRY(spool_file_create(writer->disk, writer->dir, SEGMENT_SUFFIX, &header, &file));
-	err = spool_file_err(writer->disk->sync_dir(writer->disk, writer->dir));
+	err = writer->disk->sync_dir(writer->disk, writer->dir) == 0 ? ERR_OK : ERR_DISK_IO;
 	// Ids of this boot are spoken of before the first commit would have synced the header.
-	if (err == ERR_OK && !writer->boot_is_durable)
-		err = spool_file_err(writer->disk->sync_data(writer->disk, file));
+	if (err == ERR_OK && !writer->boot_is_durable &&
+		writer->disk->sync_data(writer->disk, file) != 0)
+		err = ERR_DISK_IO;
 	if (err == ERR_OK)
 		err = segment_table_add(&writer->segments, header.number, header.octets);
 	if (err != ERR_OK) {
@@ -186,15 +207,10 @@ static enum err start_segment(struct spool_writer *writer, uint64_t record_octet
 // Only one segment is ever unsynced: this one is made durable whole before the next begins.
 static enum err finish_segment(struct spool_writer *writer)
 {
-	enum err err;
-
 	if (!writer->sealed)
 		TRY(seal_at(writer, writer->end));
-	err = spool_file_err(writer->disk->sync_data(writer->disk, writer->file));
-	if (err != ERR_OK) {
-		take_back_undurable(writer);
+	if (writer->disk->sync_data(writer->disk, writer->file) != 0)
 		return ERR_DISK_IO;
-	}
 	writer->disk->close(writer->disk, writer->file);
 	writer->file = -1;
 	writer->dirty = false;
@@ -382,8 +398,7 @@ static void make_durable(struct spool_writer *writer)
 	if (!writer->dirty || writer->state == ERR_DISK_IO)
 		return;
 	if (writer->disk->sync_data(writer->disk, writer->file) != 0) {
-		writer->state = ERR_DISK_IO;
-		take_back_undurable(writer);
+		broke(writer);
 		return;
 	}
 	writer->durable = writer->end;
@@ -409,7 +424,8 @@ void spool_writer_sync(
 	struct spool_writer *writer, int64_t wall_s, spool_answer_fn *answer, void *user)
 {
 	(void)!flush(writer); // failures are in the answers and in state
-	if (has_commit(writer))
+	// Also when it is full: what was refused for that must not come back after a power cut.
+	if (has_commit(writer) || writer->state == ERR_DISK_FULL)
 		make_durable(writer);
 	report(writer, answer, user);
 	if (writer->state == ERR_DISK_FULL && wall_s != writer->retried_s) {
@@ -439,7 +455,7 @@ bool spool_writer_segment_done(struct spool_writer *writer, uint64_t segment, ui
 		return false;
 	// Back after a crash, its messages would be delivered again when their outcomes are forgotten.
 	if (writer->disk->sync_dir(writer->disk, writer->dir) != 0) {
-		writer->state = ERR_DISK_IO;
+		broke(writer);
 		return false;
 	}
 	segment_table_remove(&writer->segments, entry);
