@@ -1,6 +1,6 @@
 #include "control/admin.h"
 
-#include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,6 +229,7 @@ struct admin *admin_new(uv_loop_t *loop, int listen_fd, const struct admin_parts
 {
 	struct admin *admin = calloc(1, sizeof(*admin));
 
+	signal(SIGPIPE, SIG_IGN); // libuv writes to peers that have left
 	if (admin == NULL || uv_pipe_init(loop, &admin->server, 0) < 0) {
 		free(admin);
 		return NULL;

@@ -37,7 +37,7 @@ struct admin_parts {
 
 struct admin;
 
-// listen_fd: listening, taken over. NULL: it cannot be listened on.
+// listen_fd: listening, taken over. SIGPIPE is ignored from then on. NULL: it cannot be listened on.
 struct admin *admin_new(uv_loop_t *loop, int listen_fd, const struct admin_parts *parts);
 
 // Close all connections. Handles close on the loop's next turns; the memory goes with the last of them.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -49,13 +50,27 @@ static int copy(int from, int to)
 	}
 }
 
+// A pipe or device could keep the caller waiting for ever, who is asked by name over the control socket.
+static int open_regular(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat found;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &found) == 0 && S_ISREG(found.st_mode))
+		return fd;
+	close(fd);
+	return -EMEDIUMTYPE;
+}
+
 int config_memfd_read(const char *path)
 {
-	int from = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int from = open_regular(path);
 	int memfd, status;
 
 	if (from < 0)
-		return -errno;
+		return from;
 	memfd = memfd_create("postern-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (memfd < 0) {
 		status = -errno;

@@ -13,7 +13,7 @@ enum {
 	CONFIG_MEMFD_MAX_OCTETS = 256 << 20, // a million entries are 30 MB; more: -EFBIG
 };
 
-// A sealed memfd with what path holds, or -errno. Close-on-exec.
+// A sealed memfd with what path holds, or -errno (-EMEDIUMTYPE: no regular file). Close-on-exec.
 int config_memfd_read(const char *path);
 
 // A second descriptor with an offset of its own, read-only, or -errno.
