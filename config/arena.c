@@ -1,14 +1,9 @@
 #include "config/arena.h"
 
 #include <assert.h>
-#include <stdalign.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-
-enum {
-	ALIGNMENT = 16,
-};
 
 struct arena {
 	size_t size, used; // octets, this header included
@@ -16,12 +11,13 @@ struct arena {
 
 struct arena *arena_create(size_t octets)
 {
-	const size_t size = octets + sizeof(struct arena) + ALIGNMENT;
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	const size_t size = octets + sizeof(struct arena) + ARENA_ALIGNMENT;
 
 	if (size < octets)
 		return NULL;
-	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	// cppcheck-suppress invalidFunctionArg; -1 is the descriptor of anonymous mappings
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
 	if (at == MAP_FAILED)
 		return NULL;
 	struct arena *arena = at;
@@ -38,7 +34,7 @@ void arena_free(struct arena *arena)
 
 void *arena_take(struct arena *arena, size_t octets)
 {
-	const size_t start = (arena->used + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	const size_t start = (arena->used + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
 
 	assert(start <= arena->size && octets <= arena->size - start);
 	arena->used = start + octets;

@@ -11,6 +11,10 @@
 
 #include <stddef.h>
 
+enum {
+	ARENA_ALIGNMENT = 16,
+};
+
 struct arena;
 
 // Room for octets in all. NULL: the kernel gives no address space.

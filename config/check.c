@@ -241,29 +241,35 @@ static void check_workers(const struct check *check, const struct config_vserver
 	}
 }
 
+// What is sorted when the domains must stay where they are.
+struct reference {
+	const struct config_domain *domain;
+};
+
 static int compare_domains(const void *left, const void *right)
 {
-	const struct config_domain *const *a = left, *const *b = right;
-	const int by_name = strcmp((*a)->name, (*b)->name);
+	const struct config_domain *a = ((const struct reference *)left)->domain;
+	const struct config_domain *b = ((const struct reference *)right)->domain;
+	const int by_name = strcmp(a->name, b->name);
 
 	if (by_name != 0)
 		return by_name;
-	if ((*a)->pos.line != (*b)->pos.line)
-		return (*a)->pos.line < (*b)->pos.line ? -1 : 1;
-	return (*a)->pos.column < (*b)->pos.column ? -1 : 1;
+	if (a->pos.line != b->pos.line)
+		return a->pos.line < b->pos.line ? -1 : 1;
+	return a->pos.column < b->pos.column ? -1 : 1;
 }
 
 // list is sorted in place.
-static void check_twice(const struct check *check, const char *what,
-	const struct config_domain **list, uint32_t count)
+static void check_twice(
+	const struct check *check, const char *what, struct reference *list, uint32_t count)
 {
 	if (count > 1)
 		qsort(list, count, sizeof(list[0]), compare_domains);
 	for (uint32_t i = 1; i < count; i++) {
-		if (strcmp(list[i]->name, list[i - 1]->name) == 0)
-			mistakes_add(check->mistakes, list[i]->pos,
+		if (strcmp(list[i].domain->name, list[i - 1].domain->name) == 0)
+			mistakes_add(check->mistakes, list[i].domain->pos,
 				"%s: %s is there already on line %u: expected each domain once",
-				what, list[i]->name, list[i - 1]->pos.line);
+				what, list[i].domain->name, list[i - 1].domain->pos.line);
 	}
 }
 
@@ -288,14 +294,15 @@ static void check_domains(const struct check *check, const struct snapshot_domai
 	const struct config_vserver *vserver)
 {
 	const uint32_t local = vserver->local_domain_count, relay = vserver->relay_domain_count;
-	const struct config_domain **all =
+	struct reference *all =
 		arena_take_array(check->reader->arena, local + relay, sizeof(all[0]));
 
 	for (uint32_t i = 0; i < local + relay; i++)
-		all[i] =
+		all[i].domain =
 			i < local ? &vserver->local_domains[i] : &vserver->relay_domains[i - local];
 	for (uint32_t i = 0; routed != NULL && i < local + relay; i++)
-		check_route(check, routed, i < local ? "local_domains" : "relay_domains", all[i]);
+		check_route(check, routed, i < local ? "local_domains" : "relay_domains",
+			all[i].domain);
 	check_twice(check, "local_domains and relay_domains", all, local + relay);
 }
 
@@ -343,11 +350,10 @@ static const struct snapshot_domains *check_routes(const struct check *check)
 	const struct siphash_key key = {0, 0}; // nobody but the operator names domains here
 	uint32_t count;
 	const struct config_domain *all = gather_routed(check, &count);
-	const struct config_domain **order =
-		arena_take_array(check->reader->arena, count, sizeof(order[0]));
+	struct reference *order = arena_take_array(check->reader->arena, count, sizeof(order[0]));
 
 	for (uint32_t i = 0; i < count; i++)
-		order[i] = &all[i];
+		order[i].domain = &all[i];
 	check_twice(check, "domains", order, count);
 	if (!reader_is_good(check->reader, "routes"))
 		return NULL;

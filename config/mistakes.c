@@ -20,11 +20,12 @@ void mistakes_free(struct mistakes *mistakes)
 void mistakes_add(struct mistakes *mistakes, struct config_pos pos, const char *format, ...)
 {
 	const uint32_t order = mistakes->count++;
-	va_list arguments;
 
 	if (order >= MISTAKES_KEPT)
 		return;
 	struct mistake *mistake = &mistakes->list[order];
+	va_list arguments;
+
 	mistake->pos = pos;
 	mistake->order = order;
 	va_start(arguments, format);
@@ -71,7 +72,7 @@ struct mistakes_quote mistakes_quote(const char *text)
 		}
 		const unsigned char octet = (unsigned char)*text;
 
-		quote.text[at++] = octet >= 0x20 && octet < 0x7f ? (char)octet : '?';
+		quote.text[at++] = (char)(octet >= 0x20 && octet < 0x7f ? octet : '?');
 	}
 	quote.text[at++] = '"';
 	quote.text[at] = '\0';

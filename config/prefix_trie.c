@@ -8,7 +8,7 @@ enum {
 
 size_t prefix_trie_octets(uint32_t entry_count)
 {
-	return sizeof(struct prefix_trie) + 3 * 16 +
+	return sizeof(struct prefix_trie) + 3 * (size_t)ARENA_ALIGNMENT +
 	       ((size_t)entry_count + ROOTS + 1) *
 		       (sizeof(struct prefix_trie_node) + sizeof(struct prefix_trie_entry));
 }

@@ -1,7 +1,6 @@
 #include "config/reader_list.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,7 +108,7 @@ static void read_lcores(struct reader *reader, const struct schema_row *row,
 static bool read_prefix(struct reader *reader, const struct schema_row *row,
 	const struct yaml_node *node, struct config_prefix *prefix)
 {
-	struct value_why why;
+	struct value_why why = {""};
 	const char *wrong = value_prefix(node->text, &prefix->addr, &prefix->len, &why);
 
 	prefix->pos = node->pos;
@@ -185,8 +184,10 @@ static const char *lower(struct reader *reader, const char *text)
 		return text;
 	char *copy = arena_take_text(reader->arena, text, len);
 
-	for (size_t i = 0; i < len; i++)
-		copy[i] = (char)tolower((unsigned char)copy[i]);
+	for (size_t i = 0; i < len; i++) {
+		if (copy[i] >= 'A' && copy[i] <= 'Z')
+			copy[i] = (char)(copy[i] | 0x20);
+	}
 	return copy;
 }
 

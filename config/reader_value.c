@@ -129,7 +129,7 @@ static const char *absolute(struct reader *reader, const char *path)
 
 	memcpy(whole, reader->directory, directory);
 	whole[directory] = '/';
-	memcpy(whole + directory + 1, path, len);
+	memcpy(whole + directory + 1, path, len + 1);
 	return whole;
 }
 

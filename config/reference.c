@@ -83,11 +83,20 @@ static const char *preset(const struct schema_row *row)
 	return schema_required(row) ? "**required**" : row->preset;
 }
 
+static void print_key(FILE *out, const struct schema_row *row)
+{
+	const char *path = schema_section_path(row->section);
+
+	(void)fprintf(out, "`%s%s%s`", path, *path == '\0' ? "" : ".", row->key);
+}
+
 static void print_row(FILE *out, const struct schema_row *row)
 {
 	if (row->type == SCHEMA_LATER)
 		return;
-	(void)fprintf(out, "| `%s` | ", row->key);
+	(void)fputs("| ", out);
+	print_key(out, row);
+	(void)fputs(" | ", out);
 	print_unit(out, row);
 	(void)fprintf(out, " | %s | ", preset(row));
 	print_range(out, row);
@@ -95,17 +104,17 @@ static void print_row(FILE *out, const struct schema_row *row)
 		row->sentence);
 }
 
-static void print_section(FILE *out, enum schema_section section)
+// Rows of one section stay together, in the order of the file.
+static void print_table(FILE *out)
 {
-	const char *path = schema_section_path(section);
-
-	(void)fprintf(out, "\n## %s\n\n", *path == '\0' ? "Top of the file" : path);
-	(void)fputs("| key | value | default | range | takes effect | what it is |\n"
+	(void)fputs("\n| key | value | default | range | takes effect | what it is |\n"
 		    "|---|---|---|---|---|---|\n",
 		out);
-	for (size_t i = 0; i < schema_row_count; i++) {
-		if (schema_rows[i].section == section)
-			print_row(out, &schema_rows[i]);
+	for (unsigned section = 0; section < SCHEMA_SECTION_COUNT; section++) {
+		for (size_t i = 0; i < schema_row_count; i++) {
+			if ((unsigned)schema_rows[i].section == section)
+				print_row(out, &schema_rows[i]);
+		}
 	}
 }
 
@@ -116,11 +125,12 @@ static void print_later(FILE *out)
 		out);
 	for (size_t i = 0; i < schema_row_count; i++) {
 		const struct schema_row *row = &schema_rows[i];
-		const char *path = schema_section_path(row->section);
 
-		if (row->type == SCHEMA_LATER)
-			(void)fprintf(out, "- `%s%s%s`: %s\n", path, *path == '\0' ? "" : ".",
-				row->key, row->sentence);
+		if (row->type != SCHEMA_LATER)
+			continue;
+		(void)fputs("- ", out);
+		print_key(out, row);
+		(void)fprintf(out, ": %s\n", row->sentence);
 	}
 }
 
@@ -140,8 +150,7 @@ static void print_page(FILE *out)
 		    "IPv4 "
 		    "client.\n",
 		out);
-	for (unsigned section = 0; section < SCHEMA_SECTION_COUNT; section++)
-		print_section(out, (enum schema_section)section);
+	print_table(out);
 	print_later(out);
 }
 

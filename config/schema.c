@@ -6,31 +6,31 @@
 
 const struct schema_row schema_rows[] = {
 #define KEY(section_, key_, type_, struct_, field_, unit_, preset_, least_, most_, apply_, text_)  \
-	{.key = key_,                                                                              \
-		.unit = unit_,                                                                     \
-		.preset = preset_,                                                                 \
-		.sentence = text_,                                                                 \
-		.least = least_,                                                                   \
-		.most = most_,                                                                     \
+	{.key = (key_),                                                                            \
+		.unit = (unit_),                                                                   \
+		.preset = (preset_),                                                               \
+		.sentence = (text_),                                                               \
+		.least = (least_),                                                                 \
+		.most = (most_),                                                                   \
 		.offset = offsetof(struct struct_, field_),                                        \
 		.section = SCHEMA_SECTION_##section_,                                              \
 		.type = SCHEMA_##type_,                                                            \
 		.apply = SCHEMA_##apply_},
 #define MAP(section_, key_, child_, apply_, text_)                                                 \
-	{.key = key_,                                                                              \
+	{.key = (key_),                                                                            \
 		.unit = "keys",                                                                    \
-		.sentence = text_,                                                                 \
+		.sentence = (text_),                                                               \
 		.section = SCHEMA_SECTION_##section_,                                              \
 		.child = SCHEMA_SECTION_##child_,                                                  \
 		.type = SCHEMA_MAP,                                                                \
 		.apply = SCHEMA_##apply_},
 #define MAPS(section_, key_, child_, struct_, field_, count_, preset_, most_, apply_, text_)       \
-	{.key = key_,                                                                              \
+	{.key = (key_),                                                                            \
 		.unit = "maps",                                                                    \
-		.preset = preset_,                                                                 \
-		.sentence = text_,                                                                 \
+		.preset = (preset_),                                                               \
+		.sentence = (text_),                                                               \
 		.least = 1,                                                                        \
-		.most = most_,                                                                     \
+		.most = (most_),                                                                   \
 		.offset = offsetof(struct struct_, field_),                                        \
 		.count_offset = offsetof(struct struct_, count_),                                  \
 		.element_octets = sizeof(*((struct struct_ *)0)->field_),                          \
@@ -39,9 +39,9 @@ const struct schema_row schema_rows[] = {
 		.type = SCHEMA_MAPS,                                                               \
 		.apply = SCHEMA_##apply_},
 #define LATER(section_, key_, text_)                                                               \
-	{.key = key_,                                                                              \
+	{.key = (key_),                                                                            \
 		.unit = "",                                                                        \
-		.sentence = text_,                                                                 \
+		.sentence = (text_),                                                               \
 		.section = SCHEMA_SECTION_##section_,                                              \
 		.type = SCHEMA_LATER},
 #include "config/schema.def"

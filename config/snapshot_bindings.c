@@ -20,7 +20,7 @@ static uint32_t slots_for(uint32_t count)
 size_t snapshot_bindings_octets(uint32_t count)
 {
 	return sizeof(struct snapshot_bindings) +
-	       slots_for(count) * sizeof(struct snapshot_binding) + 16;
+	       slots_for(count) * sizeof(struct snapshot_binding) + ARENA_ALIGNMENT;
 }
 
 struct snapshot_bindings *snapshot_bindings_create(

@@ -16,7 +16,7 @@ static uint32_t slots_for(uint32_t most)
 size_t snapshot_classes_octets(uint32_t most, uint32_t words)
 {
 	return ((size_t)most + 1) * words * sizeof(uint64_t) + slots_for(most) * sizeof(uint32_t) +
-	       2 * 16;
+	       2 * (size_t)ARENA_ALIGNMENT;
 }
 
 void snapshot_classes_init(struct snapshot_classes *classes, struct arena *arena, uint32_t most,

@@ -29,7 +29,8 @@ static uint32_t slots_for(uint32_t count)
 
 size_t snapshot_domains_octets(uint32_t count)
 {
-	return sizeof(struct snapshot_domains) + slots_for(count) * sizeof(struct slot) + 16;
+	return sizeof(struct snapshot_domains) + slots_for(count) * sizeof(struct slot) +
+	       ARENA_ALIGNMENT;
 }
 
 static const struct config_domain *find(const struct snapshot_domains *set, struct slice name)

@@ -163,7 +163,7 @@ static void resolve(struct worker *w, struct conn *c)
 		return;
 	}
 	c->slot = w->policy->slot[c->vserver];
-	c->class = class_lookup(snapshot->class_table, tcp_conn_peer(c->tcp, &port));
+	c->class = class_table_lookup(snapshot->class_table, tcp_conn_peer(c->tcp, &port));
 }
 
 static bool may_connect(const struct worker *w, const struct conn *c)

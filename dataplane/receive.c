@@ -143,7 +143,8 @@ enum admission {
 static enum admission admit_by_policy(struct worker *w, const struct segment *syn, uint16_t vserver)
 {
 	const struct snapshot *snapshot = w->policy->snapshot;
-	struct policy_client client = {vserver, class_lookup(snapshot->class_table, &syn->src)};
+	struct policy_client client = {
+		vserver, class_table_lookup(snapshot->class_table, &syn->src)};
 	struct policy_verdict verdict = policy_connect(snapshot, client);
 
 	if (verdict.kind == POLICY_ACCEPT)

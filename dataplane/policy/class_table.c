@@ -193,7 +193,7 @@ static uint32_t find_single(const struct class_table *table, uint32_t addr)
 	}
 }
 
-uint32_t class_lookup(const struct class_table *table, const struct ip_addr *client)
+uint32_t class_table_lookup(const struct class_table *table, const struct ip_addr *client)
 {
 	if (!ip_addr_is_v4(client))
 		return snapshot_class_of(table->snapshot, client);

@@ -21,4 +21,4 @@ struct class_table;
 MUST_CHECK enum err class_table_build(const struct snapshot *snapshot, struct class_table **table);
 void class_table_free(struct class_table *table);
 
-uint32_t class_lookup(const struct class_table *table, const struct ip_addr *client);
+uint32_t class_table_lookup(const struct class_table *table, const struct ip_addr *client);

@@ -9,7 +9,7 @@ static const struct snapshot_vserver *vserver_of(
 	return &snapshot->vservers[client.vserver];
 }
 
-static struct policy_verdict verdict(enum policy_kind kind, enum policy_rule rule)
+static struct policy_verdict verdict_of(enum policy_kind kind, enum policy_rule rule)
 {
 	return (struct policy_verdict){.kind = kind, .rule = rule};
 }
@@ -22,7 +22,7 @@ struct policy_verdict policy_connect(const struct snapshot *snapshot, struct pol
 
 	switch (vserver->connect_mode) {
 	case CONFIG_LIST_NONE:
-		return verdict(POLICY_ACCEPT, POLICY_RULE_ANYBODY);
+		return verdict_of(POLICY_ACCEPT, POLICY_RULE_ANYBODY);
 	case CONFIG_LIST_ONLY:
 		admitted = listed;
 		break;
@@ -30,7 +30,7 @@ struct policy_verdict policy_connect(const struct snapshot *snapshot, struct pol
 		admitted = !listed;
 		break;
 	}
-	return verdict(admitted ? POLICY_ACCEPT : POLICY_REFUSE, POLICY_RULE_CONNECT_LIST);
+	return verdict_of(admitted ? POLICY_ACCEPT : POLICY_REFUSE, POLICY_RULE_CONNECT_LIST);
 }
 
 // Not written is nobody; so is any value that is none of the enum's.
@@ -56,7 +56,7 @@ struct policy_verdict policy_rcpt(
 	const struct snapshot_vserver *vserver = vserver_of(snapshot, client);
 
 	if (recipient_domain.len == 0) // RFC 5321 4.5.1
-		return verdict(POLICY_ACCEPT, POLICY_RULE_POSTMASTER);
+		return verdict_of(POLICY_ACCEPT, POLICY_RULE_POSTMASTER);
 	const struct config_domain *domain =
 		snapshot_domain_find(vserver->local_domains, recipient_domain);
 
@@ -66,8 +66,8 @@ struct policy_verdict policy_rcpt(
 	if (domain != NULL)
 		return (struct policy_verdict){POLICY_ACCEPT, POLICY_RULE_RELAY_DOMAIN, domain};
 	if (may_relay(snapshot, vserver, client.class))
-		return verdict(POLICY_ACCEPT, POLICY_RULE_RELAY_LIST);
-	return verdict(POLICY_REFUSE, POLICY_RULE_NONE);
+		return verdict_of(POLICY_ACCEPT, POLICY_RULE_RELAY_LIST);
+	return verdict_of(POLICY_REFUSE, POLICY_RULE_NONE);
 }
 
 const char *policy_rule_text(enum policy_rule rule)
@@ -91,17 +91,17 @@ static struct config_pos list_pos(const struct snapshot *snapshot, uint16_t numb
 }
 
 struct config_pos policy_rule_pos(const struct snapshot *snapshot, struct policy_client client,
-	const struct ip_addr *address, struct policy_verdict given)
+	const struct ip_addr *address, struct policy_verdict verdict)
 {
 	const struct snapshot_vserver *vserver = vserver_of(snapshot, client);
 	const struct config_vserver *config = vserver->config;
 
-	switch (given.rule) {
+	switch (verdict.rule) {
 	case POLICY_RULE_CONNECT_LIST:
 		return list_pos(snapshot, vserver->connect_list, &config->connections, address);
 	case POLICY_RULE_LOCAL_DOMAIN:
 	case POLICY_RULE_RELAY_DOMAIN:
-		return given.domain->pos;
+		return verdict.domain->pos;
 	case POLICY_RULE_NONE:
 	case POLICY_RULE_RELAY_LIST:
 		return list_pos(snapshot, vserver->relay_list, &config->relay, address);

@@ -24,9 +24,9 @@ enum policy_kind {
 
 // Which rule decided.
 #define POLICY_RULES(RULE)                                                                         \
-	RULE(NONE, "none")                 /* nothing says yes */                                  \
+	RULE(NONE, "none")                     /* nothing says yes */                              \
 	RULE(ANYBODY, "everybody may connect") /* no connection list */                            \
-	RULE(CONNECT_LIST, "connections")  /* entry of the list, or the list's absence of one */   \
+	RULE(CONNECT_LIST, "connections") /* entry of the list, or the list's absence of one */    \
 	RULE(LOCAL_DOMAIN, "local_domains")                                                        \
 	RULE(RELAY_DOMAIN, "relay_domains")                                                        \
 	RULE(RELAY_LIST, "relay")                                                                  \

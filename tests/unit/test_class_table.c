@@ -18,7 +18,7 @@ static void compare(
 {
 	const struct ip_addr addr = address_key_addr(key);
 
-	assert_int_equal(class_lookup(table, &addr), snapshot_class_of(snapshot, &addr));
+	assert_int_equal(class_table_lookup(table, &addr), snapshot_class_of(snapshot, &addr));
 }
 
 static void test_class_table_random_lists_equal_the_trie(void **state)
