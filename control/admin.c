@@ -29,6 +29,7 @@ struct admin_conn {
 	uv_timer_t timer;
 	uv_write_t write;
 	int open_handles;
+	json_t *values; // ASKING: to be put together with the answer; or NULL
 	char *response;
 	size_t used;
 	char request[ADMIN_REQUEST_OCTETS];
@@ -47,6 +48,7 @@ static void on_handle_closed(uv_handle_t *handle)
 
 	if (--conn->open_handles > 0)
 		return;
+	json_decref(conn->values);
 	free(conn->response);
 	free(conn);
 }
@@ -94,8 +96,17 @@ static void respond(struct admin_conn *conn, char *response)
 		conn_close(conn);
 }
 
+static void respond_merged(struct admin_conn *conn, json_t *data)
+{
+	char *text = admin_verb_merge(conn->values, data);
+
+	respond(conn, admin_request_response(0, text, json_incref(conn->values)));
+	free(text);
+}
+
 static void on_deliver_answer(void *user, const char *text, size_t octets, const char *why)
 {
+	static const char nonsense[] = "postern-deliver answered what is no answer";
 	struct admin_conn *conn = user;
 	json_t *root = text == NULL ? NULL : json_loadb(text, octets, 0, NULL);
 	json_t *data = json_object_get(root, "data");
@@ -103,13 +114,13 @@ static void on_deliver_answer(void *user, const char *text, size_t octets, const
 	int exit = (int)json_integer_value(json_object_get(root, "exit"));
 
 	conn->state = ADMIN_WRITING;
-	if (text != NULL && !json_is_object(root))
-		why = "postern-deliver answered what is no answer";
-	if (json_is_object(root))
+	if (conn->values != NULL)
+		respond_merged(conn, data);
+	else if (json_is_object(root))
 		respond(conn, admin_request_response(
 				      exit >= 0 && exit <= 2 ? exit : 2, said, json_incref(data)));
 	else
-		respond(conn, admin_request_response(1, why, NULL));
+		respond(conn, admin_request_response(1, text != NULL ? nonsense : why, NULL));
 	json_decref(root);
 }
 
@@ -130,6 +141,7 @@ static void serve(struct admin_conn *conn, struct slice line)
 	admin_request_free(&request);
 	if (!answered) {
 		conn->state = ADMIN_ASKING;
+		conn->values = call.answer.data;
 		uv_timer_stop(&conn->timer); // the question has a time-out of its own
 		return;
 	}

@@ -55,6 +55,11 @@ static bool has_only(struct admin_call *call, const char *const *names)
 			say(call, 2, "%.64s: unknown argument", key);
 			return false;
 		}
+		if (!json_is_string(value) &&
+			!(json_is_integer(value) && strcmp(key, "limit") == 0)) {
+			say(call, 2, "%.64s: expected a text", key);
+			return false;
+		}
 	}
 	return true;
 }
@@ -271,16 +276,17 @@ static bool verb_queue(struct admin_call *call)
 
 // --- get, set ---
 
-static void print_values(struct admin_call *call)
+static char *values_text(const json_t *values)
 {
 	const char *name;
 	const json_t *value;
+	char *text = NULL;
 	size_t octets;
-	FILE *out = open_memstream(&call->answer.text, &octets);
+	FILE *out = open_memstream(&text, &octets);
 
 	if (out == NULL)
-		return;
-	json_object_foreach(call->answer.data, name, value)
+		return NULL;
+	json_object_foreach((json_t *)(uintptr_t)values, name, value)
 	{
 		if (json_is_string(value))
 			fprintf(out, "%-24s %s\n", name, json_string_value(value));
@@ -288,6 +294,29 @@ static void print_values(struct admin_call *call)
 			fprintf(out, "%-24s %lld\n", name, (long long)json_integer_value(value));
 	}
 	fclose(out);
+	return text;
+}
+
+char *admin_verb_merge(json_t *values, json_t *data)
+{
+	if (data != NULL)
+		json_object_update_missing(values, data);
+	return values_text(values);
+}
+
+static bool get_all(struct admin_call *call)
+{
+	bool answered =
+		ask_deliver(call, "get", json_pack("{s:s}", "name", "delivery.concurrency"));
+
+	call->answer.data = tunable_all(call->parts->edge);
+	if (!answered)
+		return false;
+	// Without the deliverer its value is not known; the others are.
+	free(call->answer.text);
+	call->answer.text = values_text(call->answer.data);
+	call->answer.exit = 0;
+	return true;
 }
 
 static bool verb_get(struct admin_call *call)
@@ -298,18 +327,15 @@ static bool verb_get(struct admin_call *call)
 
 	if (!ONLY(call, "name"))
 		return true;
-	if (name == NULL) {
-		call->answer.data = tunable_all(call->parts->edge);
-		print_values(call);
-		return true;
-	}
+	if (name == NULL)
+		return get_all(call);
 	if (tunable_is_delivery(name))
 		return ask_deliver(call, "get", json_pack("{s:s}", "name", name));
 	value = tunable_get(call->parts->edge, name, why);
 	if (value == NULL)
 		return say(call, 2, "%s", why);
 	call->answer.data = json_pack("{s:o}", name, value);
-	print_values(call);
+	call->answer.text = values_text(call->answer.data);
 	return true;
 }
 
@@ -328,7 +354,7 @@ static bool verb_set(struct admin_call *call)
 	if (!tunable_set(call->parts->edge, call->parts->reload, name, value, why))
 		return say(call, 2, "%s", why);
 	call->answer.data = json_pack("{s:o}", name, tunable_get(call->parts->edge, name, why));
-	print_values(call);
+	call->answer.text = values_text(call->answer.data);
 	return true;
 }
 

@@ -27,5 +27,9 @@ struct admin_call {
 	struct admin_answer answer;
 };
 
-// True: call->answer holds the answer. False: call->later will be called.
+// True: call->answer holds the answer. False: call->later will be called; what is in call->answer.data already is to be put
+// together with the deliverer's data by admin_verb_merge().
 bool admin_verb_run(struct admin_call *call, const char *verb);
+
+// Add data (may be NULL: the deliverer did not answer) to the values of `get`; the text for people, malloc'd.
+char *admin_verb_merge(json_t *values, json_t *data);

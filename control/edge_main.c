@@ -40,6 +40,7 @@ enum {
 };
 
 struct edge_process {
+	const char *config_path; // as posternd was given it
 	struct edge edge;
 	struct port_set ports;
 	struct worker_common common;
@@ -208,9 +209,10 @@ static void begin_drain(struct edge_process *p)
 
 // ---- The control thread's loop
 
-static void reload_running(struct edge_process *p)
+// memfd: the file as the supervisor, who may read it, has read it.
+static void reload_running(struct edge_process *p, int memfd)
 {
-	uint64_t epoch = reload_from_path(p->reload, NULL, print_mistake, NULL);
+	uint64_t epoch = reload_from_memfd(p->reload, p->config_path, memfd, print_mistake, NULL);
 
 	if (epoch == 0)
 		fprintf(stderr, "postern-edge: reload refused, the running configuration stays\n");
@@ -226,7 +228,7 @@ static void on_link_record(struct edge_process *p, const struct child_link_recor
 		deliver_link_attach(p->deliver, fd);
 		break;
 	case CHILD_LINK_RELOAD:
-		reload_running(p);
+		reload_running(p, fd);
 		break;
 	case CHILD_LINK_STOP:
 		begin_drain(p);
@@ -362,7 +364,8 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		die("is started by posternd, not by hand");
-	config = load_config(argv[1]);
+	p->config_path = argv[1];
+	config = load_config(p->config_path);
 	if (!eal_start(config, &p->edge.huge_pages, why))
 		die("%s", why);
 	p->edge.started_s = (int64_t)time(NULL);

@@ -53,6 +53,8 @@ static void path_of(const struct snapshot *snapshot, const struct config_vserver
 // The file of this path, kept when it is the one already open; NULL path: none. True: header lines are due.
 static bool use_file(struct log_file **file, const char *path)
 {
+	if (*file == NULL && path == NULL)
+		return false;
 	if (*file != NULL && path != NULL && strcmp((*file)->path, path) == 0)
 		return false;
 	if (*file != NULL)

@@ -203,15 +203,21 @@ static struct config_pos pos_of(const struct snapshot *snapshot, const struct lo
 	return pos;
 }
 
+// Rules that are not the policy's are named by the reply: "rcpt_form", "too_many_rcpts".
+static const char *name_of_rule(const struct log_record *r)
+{
+	if (is_by_policy(r))
+		return policy_rule_text((enum policy_rule)r->rule);
+	return r->verdict == POLICY_ACCEPT ? "" : reply_symbol(r->reply);
+}
+
 struct log_format_names log_format_lookup(
 	const struct snapshot *snapshot, const struct log_record *r, char rule_text[64])
 {
 	struct log_format_names names = {.vserver = "-", .rule = rule_text};
-	const char *rule = is_by_policy(r) ? policy_rule_text((enum policy_rule)r->rule)
-					   : reply_symbol(r->reply);
+	const char *rule = name_of_rule(r);
 	size_t i;
 
-	// Rules that are not the policy's are named by the reply: "rcpt_form", "too_many_rcpts".
 	for (i = 0; rule[i] != '\0' && i < 63; i++)
 		rule_text[i] = rule[i] == ' ' ? '_' : (char)tolower((unsigned char)rule[i]);
 	rule_text[i] = '\0';
@@ -293,7 +299,8 @@ static void add_json_reply(struct line *line, const struct log_record *r, struct
 
 static void add_json_rule(struct line *line, const struct log_format_names *names)
 {
-	add_json(line, "rule", text_slice(names->rule));
+	if (names->rule[0] != '\0')
+		add_json(line, "rule", text_slice(names->rule));
 	if (names->file == NULL)
 		return;
 	add_json(line, "rule_file", text_slice(names->file));

@@ -24,7 +24,7 @@ enum {
 // What a record only has as numbers.
 struct log_format_names {
 	const char *vserver;
-	const char *rule; // short name of what decided
+	const char *rule; // short name of what decided; "": nothing had to
 	const char *file; // of the configuration; NULL: nothing was written there
 	struct config_pos pos;
 };

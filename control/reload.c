@@ -226,6 +226,7 @@ uint64_t reload_from_memfd(
 	const struct config *before = reload->newest->config;
 	struct held *held;
 
+	assert(path != NULL);
 	if (reload->count >= RELOAD_HELD_MAX) {
 		say(mistake, user, path,
 			"earlier policies are still in use by some worker: try again later");

@@ -216,7 +216,6 @@ static void test_admin_get_and_set_are_checked(void **state)
 
 	(void)state;
 	begin(&s);
-	expect(&s, "{\"verb\": \"get\"}", 0, "limits.command_timeout   300");
 	expect(&s,
 		"{\"verb\": \"set\", \"args\": {\"name\": \"dataplane.poll\", \"value\": "
 		"\"busy\"}}",
@@ -233,6 +232,8 @@ static void test_admin_get_and_set_are_checked(void **state)
 	expect(&s, "{\"verb\": \"get\", \"args\": {\"name\": \"log.level\"}}", 0, "decisions");
 	expect(&s, "{\"verb\": \"get\", \"args\": {\"name\": \"log.levle\"}}", 2,
 		"there are: dataplane.poll");
+	expect(&s, "{\"verb\": \"get\", \"args\": {\"name\": [\"log.level\"]}}", 2,
+		"name: expected a text");
 	for (size_t i = 0; i < 5; i++) {
 		const char *const values[] = {"0", "3601", "-1", "60x", "99999999999999999999"};
 		char request[128];
@@ -322,6 +323,39 @@ static void test_admin_queue_is_answered_by_the_deliverer(void **state)
 	end(&s);
 }
 
+// Values of both processes in one answer; the deliverer's are left out while it is away.
+static void test_admin_get_all_asks_the_deliverer_too(void **state)
+{
+	struct stage s;
+	json_t *root;
+	int fd;
+
+	(void)state;
+	begin(&s);
+	fd = dial(&s);
+	assert_int_equal(send(fd, "{\"verb\": \"get\"}\n", 16, 0), 16);
+	turn(&s);
+	answer_deliver(&s, "{\"ok\": true, \"exit\": 0, \"text\": \"\", \"data\": "
+			   "{\"delivery.concurrency\": 20}}");
+	root = response(&s, fd);
+	assert_non_null(strstr(
+		json_string_value(json_object_get(root, "text")), "delivery.concurrency     20\n"));
+	assert_non_null(strstr(json_string_value(json_object_get(root, "text")),
+		"limits.command_timeout   300\n"));
+	json_decref(root);
+	fd = dial(&s);
+	assert_int_equal(send(fd, "{\"verb\": \"get\"}\n", 16, 0), 16);
+	turn(&s);
+	close(s.peer);
+	s.peer = -1;
+	root = response(&s, fd);
+	assert_true(json_is_true(json_object_get(root, "ok")));
+	assert_int_equal(json_object_size(json_object_get(root, "data")), 4);
+	json_decref(root);
+	expect(&s, "{\"verb\": \"get\"}", 0, "log.level");
+	end(&s);
+}
+
 static void test_admin_queue_deliverer_dies_or_talks_nonsense(void **state)
 {
 	static const char request[] = "{\"verb\": \"queue\", \"args\": {\"command\": \"list\"}}\n";
@@ -371,7 +405,7 @@ static void test_admin_end_with_a_question_under_way(void **state)
 
 static void test_admin_request_in_single_octets_is_answered(void **state)
 {
-	static const char request[] = "{\"verb\": \"get\"}\n";
+	static const char request[] = "{\"verb\": \"status\"}\n";
 	struct stage s;
 	json_t *root;
 	int fd;
@@ -436,7 +470,8 @@ static void test_admin_connections_are_bounded(void **state)
 	for (int i = 0; i < ADMIN_CONNECTIONS + 4; i++)
 		close(fds[i]);
 	turn(&s);
-	expect(&s, "{\"verb\": \"get\"}", 0, "dataplane.poll");
+	expect(&s, "{\"verb\": \"get\", \"args\": {\"name\": \"dataplane.poll\"}}", 0,
+		"dataplane.poll");
 	end(&s);
 }
 
@@ -459,7 +494,8 @@ static void test_admin_hostile_octets_never_end_it(void **state)
 			send(fd, requests[i], strlen(requests[i]), 0), strlen(requests[i]));
 		json_decref(response(&s, fd));
 	}
-	expect(&s, "{\"verb\": \"get\"}", 0, "dataplane.poll");
+	expect(&s, "{\"verb\": \"get\", \"args\": {\"name\": \"dataplane.poll\"}}", 0,
+		"dataplane.poll");
 	end(&s);
 }
 
@@ -480,7 +516,8 @@ static void test_admin_peer_that_leaves_early_is_forgotten(void **state)
 		close(fd);
 		turn(&s);
 	}
-	expect(&s, "{\"verb\": \"get\"}", 0, "dataplane.poll");
+	expect(&s, "{\"verb\": \"get\", \"args\": {\"name\": \"dataplane.poll\"}}", 0,
+		"dataplane.poll");
 	end(&s);
 }
 
@@ -494,6 +531,7 @@ int main(void)
 		cmocka_unit_test(test_admin_stop_is_passed_to_the_supervisor),
 		cmocka_unit_test(test_admin_explain_answers_for_the_running_policy),
 		cmocka_unit_test(test_admin_queue_is_answered_by_the_deliverer),
+		cmocka_unit_test(test_admin_get_all_asks_the_deliverer_too),
 		cmocka_unit_test(test_admin_queue_deliverer_dies_or_talks_nonsense),
 		cmocka_unit_test(test_admin_end_with_a_question_under_way),
 		cmocka_unit_test(test_admin_request_in_single_octets_is_answered),

@@ -240,6 +240,7 @@ static void test_log_format_queued_carries_the_queue_id(void **state)
 	assert_int_equal(json_integer_value(json_object_get(line, "octets")), 4096);
 	assert_int_equal(json_integer_value(json_object_get(line, "recipients")), 2);
 	assert_string_equal(json_string_value(json_object_get(line, "event")), "queued");
+	assert_null(json_object_get(line, "rule")); // nothing had to say yes
 	json_decref(line);
 }
 
