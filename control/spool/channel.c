@@ -16,12 +16,22 @@ static enum err failed(void)
 	return ERR_CHANNEL_GONE;
 }
 
+// For struct iovec, which has no const for what is only read.
+static void *readable(const void *data)
+{
+	const union {
+		const void *in;
+		void *out;
+	} pointer = {.in = data};
+
+	return pointer.out;
+}
+
 enum err channel_send(int fd, const struct channel_record *record, const void *data)
 {
-	// sendmsg() only reads; struct iovec has no const for it.
 	struct iovec iov[2] = {
-		{(void *)(uintptr_t)record, sizeof(*record)},
-		{(void *)(uintptr_t)data, record->octets},
+		{readable(record), sizeof(*record)},
+		{readable(data), record->octets},
 	};
 	const struct msghdr message = {.msg_iov = iov, .msg_iovlen = record->octets > 0 ? 2 : 1};
 	ssize_t n;

@@ -30,7 +30,9 @@ static int real_open_dir(struct disk *d, const char *path)
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
 		return failed();
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 ? fd : failed();
+	if (fd < 0)
+		return failed();
+	return fd;
 }
 
 static int real_open(struct disk *d, int dir, const char *name, int flags)
@@ -38,7 +40,9 @@ static int real_open(struct disk *d, int dir, const char *name, int flags)
 	int fd = openat(dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	(void)d;
-	return fd >= 0 ? fd : failed();
+	if (fd < 0)
+		return failed();
+	return fd;
 }
 
 static int real_close(struct disk *d, int file)
@@ -119,6 +123,7 @@ static int real_list(
 	if (stream == NULL)
 		return failed();
 	errno = 0;
+	// cppcheck-suppress readdirCalled ; the stream is ours alone
 	while ((entry = readdir(stream)) != NULL) {
 		if (entry->d_name[0] != '.')
 			each(user, entry->d_name);

@@ -9,12 +9,16 @@ void envelope_begin(struct envelope_writer *writer, envelope_take_fn *take, void
 	*writer = (struct envelope_writer){.take = take, .user = user};
 }
 
-static enum err grow(struct envelope_writer *writer)
+// The last buffer with room in it, a new one when there is none. NULL: none left.
+static struct spool_buf *with_room(struct envelope_writer *writer)
 {
-	struct spool_buf *buf = writer->take(writer->user);
+	struct spool_buf *buf = writer->last;
 
+	if (buf != NULL && buf->octets < LIMIT_SPOOL_BUF_OCTETS)
+		return buf;
+	buf = writer->take(writer->user);
 	if (buf == NULL)
-		return ERR_NO_MEMORY;
+		return NULL;
 	buf->next = NULL;
 	buf->octets = 0;
 	if (writer->last == NULL)
@@ -22,7 +26,7 @@ static enum err grow(struct envelope_writer *writer)
 	else
 		writer->last->next = buf;
 	writer->last = buf;
-	return ERR_OK;
+	return buf;
 }
 
 // A string may go on in the next buffer; readers see the chain as one run.
@@ -33,13 +37,11 @@ static enum err append(struct envelope_writer *writer, const void *octets, uint3
 	if (len > LIMIT_SPOOL_ENVELOPE_OCTETS - writer->octets)
 		return ERR_NO_MEMORY;
 	while (len > 0) {
-		struct spool_buf *buf = writer->last;
+		struct spool_buf *buf = with_room(writer);
 		uint32_t part;
 
-		if (buf == NULL || buf->octets == LIMIT_SPOOL_BUF_OCTETS) {
-			TRY(grow(writer));
-			continue;
-		}
+		if (buf == NULL)
+			return ERR_NO_MEMORY;
 		part = LIMIT_SPOOL_BUF_OCTETS - buf->octets;
 		part = part < len ? part : len;
 		memcpy(buf->data + buf->octets, at, part);

@@ -19,4 +19,5 @@ static inline uint64_t message_id_make(uint64_t boot, unsigned worker, uint64_t 
 
 // 13 characters of 0-9 and A-V (base 32, RFC 4648 section 7), no vowel confusion to care about: it is only a name.
 char *message_id_print(uint64_t id, char text[MESSAGE_ID_TEXT_MAX]);
+// For tests and tools.
 bool message_id_parse(const char *text, uint64_t *id);

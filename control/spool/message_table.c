@@ -132,15 +132,21 @@ void message_table_remove(struct message_table *table, struct open_message *mess
 	table->free_list = message;
 }
 
-uint64_t message_table_oldest(const struct message_table *table)
+// Extents are in the order of writing, so segments ascend.
+static bool has_chunk(const struct open_message *message, uint64_t segment)
 {
-	uint64_t oldest = UINT64_MAX;
-
-	for (uint32_t i = 0; i < table->touched; i++) {
-		const struct open_message *message = entry(table, i);
-
-		if (message->extent_count > 0 && message->extents[0].segment < oldest)
-			oldest = message->extents[0].segment;
+	for (uint32_t i = message->extent_count; i > 0; i--) {
+		if (message->extents[i - 1].segment <= segment)
+			return message->extents[i - 1].segment == segment;
 	}
-	return oldest;
+	return false;
+}
+
+bool message_table_uses(const struct message_table *table, uint64_t segment)
+{
+	for (uint32_t i = 0; i < table->touched; i++) {
+		if (has_chunk(entry(table, i), segment))
+			return true;
+	}
+	return false;
 }

@@ -2,10 +2,11 @@
 //
 // Thread:  the owner of the spool writer.
 // Memory:  bounded: LIMIT_SPOOL_OPEN messages, LIMIT_SPOOL_EXTENTS each, LIMIT_SPOOL_EXTENTS_OPEN together.
-// Blocks:  never. Cost: O(1), message_table_oldest() O(LIMIT_SPOOL_OPEN).
+// Blocks:  never. Cost: O(1), message_table_uses() O(chunks of open messages).
 
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -37,5 +38,6 @@ MUST_CHECK enum err message_table_extend(struct message_table *table, struct ope
 
 void message_table_remove(struct message_table *table, struct open_message *message);
 
-// Lowest segment in which an open message has a chunk; UINT64_MAX: none.
-uint64_t message_table_oldest(const struct message_table *table);
+// An open message has a chunk in this segment. Only such segments are kept: a client that sends an octet an hour
+// must not hold all that came after it.
+bool message_table_uses(const struct message_table *table, uint64_t segment);

@@ -133,7 +133,7 @@ struct replay {
 
 static void replay_record(void *user, const struct spool_record *record, const uint8_t *payload)
 {
-	const struct replay *replay = user;
+	struct replay *replay = user;
 	struct spool_outcome_entry entry = {.id = record->message_id};
 	char text[LIMIT_OUTCOME_TEXT_OCTETS + 1];
 	size_t octets = record->octets - sizeof(entry.outcome);
@@ -153,20 +153,20 @@ static void replay_record(void *user, const struct spool_record *record, const u
 
 static void replay_bad(void *user, uint64_t offset, bool lost)
 {
-	const struct replay *replay = user;
+	struct replay *replay = user;
 
 	(void)offset;
 	replay->log->corrupt += lost;
 }
 
-static enum err replay_file(const struct replay *replay, uint64_t number)
+static enum err replay_file(struct replay *replay, uint64_t number)
 {
 	struct outcome_log *log = replay->log;
 	struct record_scan_file file = {
 		.number = number,
 		.record = replay_record,
 		.bad = replay_bad,
-		.user = (void *)(uintptr_t)replay,
+		.user = replay,
 	};
 	char name[SPOOL_FILE_NAME_MAX];
 
@@ -180,7 +180,7 @@ static enum err replay_file(const struct replay *replay, uint64_t number)
 }
 
 // All files up to and with `last`.
-static enum err replay_all(const struct replay *replay, uint64_t last)
+static enum err replay_all(struct replay *replay, uint64_t last)
 {
 	struct outcome_log *log = replay->log;
 	uint64_t *numbers = NULL;
@@ -200,7 +200,7 @@ static enum err replay_all(const struct replay *replay, uint64_t last)
 static enum err start(
 	struct outcome_log *log, const char *directory, outcome_entry_fn *each, void *user)
 {
-	const struct replay replay = {log, each, user};
+	struct replay replay = {log, each, user};
 
 	TRY(spool_file_open_dir(log->disk, directory, "outcomes", &log->dir));
 	log->lock = log->disk->lock(log->disk, log->dir, "lock");
@@ -281,7 +281,7 @@ static void copy_entry(void *user, const struct spool_outcome_entry *entry)
 static enum err copy_all(struct copying *copying, uint64_t last)
 {
 	struct outcome_log *log = copying->log;
-	const struct replay replay = {log, copy_entry, copying};
+	struct replay replay = {log, copy_entry, copying};
 
 	TRY(replay_all(&replay, last));
 	TRY(out_write(log, &copying->out));

@@ -45,12 +45,13 @@ struct segment_entry *segment_table_find(const struct segment_table *table, uint
 	return NULL;
 }
 
-void segment_table_need(struct segment_table *table, uint64_t first, uint64_t by)
+void segment_table_need(struct segment_table *table, uint64_t segment, uint64_t by)
 {
-	for (uint32_t i = table->count; i > 0 && table->entries[i - 1].number >= first; i--) {
-		if (table->entries[i - 1].number < by)
-			table->entries[i - 1].needed_by = by;
-	}
+	struct segment_entry *entry = segment_table_find(table, segment);
+
+	assert(entry != NULL); // kept while the message was open
+	if (segment < by)
+		entry->needed_by = by;
 }
 
 void segment_table_remove(struct segment_table *table, struct segment_entry *entry)

@@ -40,8 +40,8 @@ MUST_CHECK enum err segment_table_add(
 // NULL: none of that number.
 struct segment_entry *segment_table_find(const struct segment_table *table, uint64_t number);
 
-// A commit in segment `by` has chunks in first and, maybe, in all up to `by`.
-void segment_table_need(struct segment_table *table, uint64_t first, uint64_t by);
+// A commit in segment `by` has a chunk in this segment.
+void segment_table_need(struct segment_table *table, uint64_t segment, uint64_t by);
 
 void segment_table_remove(struct segment_table *table, struct segment_entry *entry);
 

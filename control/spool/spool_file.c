@@ -61,12 +61,7 @@ static void parent_of(const char *directory, char parent[PATH_MAX])
 		len--;
 	while (len > 1 && directory[len - 1] == '/')
 		len--;
-	if (len == 0) {
-		strcpy(parent, ".");
-		return;
-	}
-	memcpy(parent, directory, len);
-	parent[len] = '\0';
+	snprintf(parent, PATH_MAX, "%.*s", len > 0 ? (int)len : 1, len > 0 ? directory : ".");
 }
 
 enum err spool_file_open_dir(struct disk *disk, const char *directory, const char *sub, int *dir)

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/crc32c.h"
-#include "spool/commit.h"
 #include "spool/record_scan.h"
 #include "spool/segment_table.h"
 #include "spool/spool_file.h"
+#include "spool/spool_message.h"
 
 enum {
 	FILES_OPEN = 8,
@@ -181,6 +181,7 @@ struct scanning {
 	const struct spool_scan *scan;
 	uint64_t segment;
 	uint64_t good;   // no bad record of this segment was below
+	bool reported;   // damage of this segment
 	bool suspicious; // something was bad, here or before: look at the chunks of every message
 };
 
@@ -198,6 +199,12 @@ static const struct spool_extent *find_damage(
 	return NULL;
 }
 
+static void report(struct scanning *scanning, uint64_t offset)
+{
+	scanning->reported = true;
+	scanning->scan->corrupt(scanning->scan->user, scanning->segment, offset);
+}
+
 static void scan_record(void *user, const struct spool_record *record, const uint8_t *payload)
 {
 	struct scanning *scanning = user;
@@ -207,8 +214,9 @@ static void scan_record(void *user, const struct spool_record *record, const uin
 
 	if (record->type != SPOOL_RECORD_COMMIT)
 		return;
-	if (commit_parse(record, (struct slice){payload, record->octets}, &message) != ERR_OK) {
-		scan->corrupt(scan->user, scanning->segment, record->offset);
+	if (spool_message_parse(record, (struct slice){payload, record->octets}, &message) !=
+		ERR_OK) {
+		report(scanning, record->offset);
 		return;
 	}
 	damage = scanning->suspicious ? find_damage(scanning->reader, message) : NULL;
@@ -216,7 +224,7 @@ static void scan_record(void *user, const struct spool_record *record, const uin
 	if (damage == NULL)
 		scan->message(scan->user, message);
 	else if (damage->segment < message->segment)
-		scan->corrupt(scan->user, scanning->segment, record->offset);
+		report(scanning, record->offset);
 	spool_message_free(message);
 }
 
@@ -226,7 +234,7 @@ static void scan_bad(void *user, uint64_t offset, bool lost)
 
 	scanning->suspicious = true;
 	if (lost)
-		scanning->scan->corrupt(scanning->scan->user, scanning->segment, offset);
+		report(scanning, offset);
 	if (offset < scanning->good)
 		scanning->good = offset;
 }
@@ -234,12 +242,11 @@ static void scan_bad(void *user, uint64_t offset, bool lost)
 // The next segment says how far the one before was synced.
 static void look_back(struct scanning *scanning, const struct spool_segment_header *header)
 {
-	const struct spool_scan *scan = scanning->scan;
-
 	if (header->segment != scanning->segment + 1 || scanning->good >= header->previous_octets)
 		return;
 	scanning->suspicious = true;
-	scan->corrupt(scan->user, scanning->segment, scanning->good);
+	if (!scanning->reported)
+		report(scanning, scanning->good);
 }
 
 static enum err scan_segment(
@@ -266,6 +273,7 @@ static enum err scan_segment(
 		look_back(scanning, &header);
 	scanning->segment = segment;
 	scanning->good = UINT64_MAX;
+	scanning->reported = false;
 	size = disk->size(disk, file.file);
 	scan->segment(scan->user, segment, size > 0 ? (uint64_t)size : 0);
 	end = record_scan_walk(walker, &file);
@@ -313,14 +321,9 @@ enum err spool_reader_message(struct spool_reader *reader, uint64_t segment, uin
 	if (err == ERR_OK && crc32c(0, payload, record.octets) != record.payload_crc32c)
 		err = ERR_SPOOL_CORRUPT;
 	if (err == ERR_OK)
-		err = commit_parse(&record, (struct slice){payload, record.octets}, message);
+		err = spool_message_parse(&record, (struct slice){payload, record.octets}, message);
 	free(payload);
 	return err;
-}
-
-void spool_message_free(struct spool_message *message)
-{
-	free(message->memory);
 }
 
 enum err spool_reader_body(struct spool_reader *reader, const struct spool_message *message,

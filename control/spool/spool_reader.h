@@ -35,6 +35,7 @@ struct spool_outcome_entry {
 
 MUST_CHECK enum err spool_reader_open(
 	struct disk *disk, const char *directory, struct spool_reader **reader);
+// For tests and tools: a deliverer reads until its process ends.
 void spool_reader_close(struct spool_reader *reader);
 
 // Every committed message of every segment, in order of segment and offset; message is valid until each returns.

@@ -234,10 +234,10 @@ static enum err roll(struct spool_writer *writer, uint64_t record_octets, int64_
 	return err;
 }
 
-static void gather(struct spool_writer *writer, const struct spool_record *record,
-	const void *payload, void *owned)
+static void gather(
+	struct spool_writer *writer, const struct spool_record *record, void *payload, void *owned)
 {
-	static const uint8_t zeros[SPOOL_ALIGN];
+	static uint8_t zeros[SPOOL_ALIGN]; // only read; struct iovec has no const for it
 	struct batch *batch = &writer->batch;
 	uint64_t span = spool_record_span(record->octets);
 	uint64_t padding = span - sizeof(*record) - record->octets;
@@ -249,10 +249,9 @@ static void gather(struct spool_writer *writer, const struct spool_record *recor
 	batch->owned[batch->count] = owned;
 	batch->answers[batch->count] = writer->answer_count - 1;
 	*iov++ = (struct iovec){&batch->records[batch->count], sizeof(*record)};
-	// pwritev() only reads; struct iovec has no const for it.
-	*iov++ = (struct iovec){(void *)(uintptr_t)payload, record->octets};
+	*iov++ = (struct iovec){payload, record->octets};
 	if (padding > 0)
-		*iov++ = (struct iovec){(void *)(uintptr_t)zeros, padding};
+		*iov++ = (struct iovec){zeros, padding};
 	batch->iov_count = (uint32_t)(iov - batch->iov);
 	batch->count++;
 	batch->octets += span;
@@ -260,8 +259,8 @@ static void gather(struct spool_writer *writer, const struct spool_record *recor
 }
 
 // Place a record behind the last one. owned: what to free when it is written, NULL for a chunk. On ERR_OK the writer has it.
-static enum err append(struct spool_writer *writer, struct spool_record *record,
-	const void *payload, void *owned, int64_t wall_s)
+static enum err append(struct spool_writer *writer, struct spool_record *record, void *payload,
+	void *owned, int64_t wall_s)
 {
 	uint64_t span = spool_record_span(record->octets);
 
@@ -309,6 +308,15 @@ static enum err put_chunk(
 	return message->failed;
 }
 
+static void note_need(
+	struct spool_writer *writer, const struct open_message *message, uint32_t i, uint64_t by)
+{
+	uint64_t segment = message->extents[i].segment;
+
+	if (segment != by && (i == 0 || message->extents[i - 1].segment != segment))
+		segment_table_need(&writer->segments, segment, by);
+}
+
 static enum err write_commit(struct spool_writer *writer, const struct spool_request *request,
 	const struct open_message *message, int64_t wall_s)
 {
@@ -329,8 +337,8 @@ static enum err write_commit(struct spool_writer *writer, const struct spool_req
 	}
 	answer->segment = record.segment;
 	answer->offset = record.offset;
-	if (message != NULL && message->extent_count > 0)
-		segment_table_need(&writer->segments, message->extents[0].segment, record.segment);
+	for (uint32_t i = 0; message != NULL && i < message->extent_count; i++)
+		note_need(writer, message, i, record.segment);
 	return ERR_OK;
 }
 
@@ -447,7 +455,7 @@ bool spool_writer_segment_done(struct spool_writer *writer, uint64_t segment, ui
 		return false;
 	if (segment >= seen || entry->needed_by >= seen)
 		return false;
-	if (message_table_oldest(writer->messages) <= segment)
+	if (message_table_uses(writer->messages, segment))
 		return false;
 	spool_file_name(segment, SEGMENT_SUFFIX, name);
 	result = writer->disk->unlink(writer->disk, writer->dir, name);

@@ -10,5 +10,5 @@
 // crc: 0, or the result for the octets before these.
 uint32_t crc32c(uint32_t crc, const void *data, size_t octets);
 
-// The same by table: what crc32c() is where the processor has no instruction for it, and what tests hold it against.
+// For tests, which hold crc32c() against it: the same by table, what crc32c() is where the processor has no instruction.
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t octets);
