@@ -41,4 +41,5 @@ struct admin;
 struct admin *admin_new(uv_loop_t *loop, int listen_fd, const struct admin_parts *parts);
 
 // Close all connections. Handles close on the loop's next turns; the memory goes with the last of them.
+// For tests: the process ends by _exit().
 void admin_free(struct admin *admin);

@@ -39,19 +39,26 @@ static const char *text_arg(const struct admin_call *call, const char *name)
 	return json_string_value(json_object_get(call->args, name));
 }
 
-// Only these arguments may be there; NULL ends the list. An argument nobody reads would be a wish nobody heard.
-static bool has_only(struct admin_call *call, const char *const *names)
+static bool is_among(const char *name, const char *names)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = names; (at = strstr(at, name)) != NULL; at += len)
+		if (len > 0 && (at == names || at[-1] == ' ') &&
+			(at[len] == ' ' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+// Only these arguments (names with a space between) may be there, as text. One that nobody reads would be a wish nobody heard.
+static bool has_only(struct admin_call *call, const char *names)
 {
 	const char *key;
 	const json_t *value;
 
 	json_object_foreach((json_t *)(uintptr_t)call->args, key, value)
 	{
-		bool known = false;
-
-		for (const char *const *name = names; *name != NULL; name++)
-			known = known || strcmp(*name, key) == 0;
-		if (!known) {
+		if (strchr(key, ' ') != NULL || !is_among(key, names)) {
 			say(call, 2, "%.64s: unknown argument", key);
 			return false;
 		}
@@ -63,8 +70,6 @@ static bool has_only(struct admin_call *call, const char *const *names)
 	}
 	return true;
 }
-
-#define ONLY(call, ...) has_only((call), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 // --- status, vserver ---
 
@@ -82,7 +87,7 @@ static bool verb_status(struct admin_call *call)
 {
 	struct status_parts parts = status_parts(call->parts);
 
-	if (!ONLY(call))
+	if (!has_only(call, ""))
 		return true;
 	call->answer.data = status_json(&parts);
 	call->answer.text = status_text(call->answer.data);
@@ -134,7 +139,7 @@ static bool verb_vserver(struct admin_call *call)
 		{"drain", EDGE_DRAINING}};
 	const char *command = text_arg(call, "command"), *name = text_arg(call, "name");
 
-	if (!ONLY(call, "command", "name"))
+	if (!has_only(call, "command name"))
 		return true;
 	if (command != NULL && strcmp(command, "list") == 0)
 		return list_vservers(call);
@@ -178,7 +183,7 @@ static bool verb_reload(struct admin_call *call)
 	size_t octets;
 	uint64_t epoch;
 
-	if (!ONLY(call, "file")) {
+	if (!has_only(call, "file")) {
 		json_decref(mistakes.list);
 		return true;
 	}
@@ -204,7 +209,7 @@ static bool verb_reload(struct admin_call *call)
 
 static bool verb_stop(struct admin_call *call)
 {
-	if (!ONLY(call))
+	if (!has_only(call, ""))
 		return true;
 	if (call->parts->supervisor_link < 0 ||
 		child_link_send(call->parts->supervisor_link, CHILD_LINK_STOP, -1) < 0)
@@ -216,7 +221,7 @@ static bool verb_log(struct admin_call *call)
 {
 	const char *command = text_arg(call, "command");
 
-	if (!ONLY(call, "command"))
+	if (!has_only(call, "command"))
 		return true;
 	if (command == NULL || strcmp(command, "reopen") != 0)
 		return say(call, 2, "log: expected reopen");
@@ -261,7 +266,7 @@ static bool verb_queue(struct admin_call *call)
 	const char *command = text_arg(call, "command");
 	json_t *args;
 
-	if (!ONLY(call, "command", "id", "sender", "recipient", "client", "vserver", "limit"))
+	if (!has_only(call, "command id sender recipient client vserver limit"))
 		return true;
 	for (size_t i = 0; command != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i], command) != 0)
@@ -325,7 +330,7 @@ static bool verb_get(struct admin_call *call)
 	char why[TUNABLE_WHY_MAX];
 	json_t *value;
 
-	if (!ONLY(call, "name"))
+	if (!has_only(call, "name"))
 		return true;
 	if (name == NULL)
 		return get_all(call);
@@ -344,7 +349,7 @@ static bool verb_set(struct admin_call *call)
 	const char *name = text_arg(call, "name"), *value = text_arg(call, "value");
 	char why[TUNABLE_WHY_MAX];
 
-	if (!ONLY(call, "name", "value"))
+	if (!has_only(call, "name value"))
 		return true;
 	if (name == NULL || value == NULL)
 		return say(call, 2, "set needs a name and a value, both as text");

@@ -63,4 +63,5 @@ bool deliver_link_ask(struct deliver_link *link, const char *text, size_t octets
 void deliver_link_forget(struct deliver_link *link, const void *user);
 
 // Ends all questions with NULL. Handles close on the loop's next turns; the memory goes with the last of them.
+// For tests: the process ends by _exit().
 void deliver_link_free(struct deliver_link *link);

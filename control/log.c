@@ -245,12 +245,6 @@ bool log_start(struct log *log, uv_loop_t *loop)
 	return uv_timer_start(&log->timer, on_tick, LOG_TICK_MS, LOG_TICK_MS) == 0;
 }
 
-void log_stop(struct log *log)
-{
-	uv_timer_stop(&log->timer);
-	uv_close((uv_handle_t *)&log->timer, NULL);
-}
-
 uint64_t log_passes(const struct log *log)
 {
 	return log->passes;

@@ -33,13 +33,11 @@ struct log *log_new(struct edge *edge, struct reload *reload);
 // False: libuv has no memory.
 bool log_start(struct log *log, uv_loop_t *loop);
 
-// End the timer; its handle closes on the loop's next turn. Before log_free().
-void log_stop(struct log *log);
-
 // One pass by hand: every record that was in a ring when it began is formatted; then everything is written. Returns records read.
+// For tests.
 unsigned log_drain(struct log *log, int64_t now_s);
 
-// How often all rings were read.
+// How often all rings were read. For tests.
 uint64_t log_passes(const struct log *log);
 
 // Open every file anew by its name, after it was moved away.
@@ -51,5 +49,5 @@ struct log_totals {
 };
 struct log_totals log_totals(const struct log *log);
 
-// Last pass, write, close. After log_stop(), when the loop has turned once more; workers have ended.
+// Last pass, write, close: when workers have ended and the loop will not turn any more.
 void log_free(struct log *log);

@@ -103,7 +103,7 @@ static void add_stamp(struct line *line, int64_t wall_us, const char *between, c
 		tm.tm_mday, between, tm.tm_hour, tm.tm_min, tm.tm_sec, ms, after);
 }
 
-const char *log_format_event(enum log_event event)
+static const char *event_text(enum log_event event)
 {
 	static const char *const texts[LOG_EVENT_COUNT] = {
 #define EVENT(name, text) [LOG_##name] = (text),
@@ -114,7 +114,7 @@ const char *log_format_event(enum log_event event)
 	return (unsigned)event < LOG_EVENT_COUNT ? texts[event] : "unknown";
 }
 
-const char *log_format_verdict(enum policy_kind kind)
+static const char *verdict_text(enum policy_kind kind)
 {
 	switch (kind) {
 	case POLICY_ACCEPT:
@@ -218,7 +218,7 @@ struct log_format_names log_format_lookup(
 	const char *rule = name_of_rule(r);
 	size_t i;
 
-	for (i = 0; rule[i] != '\0' && i < 63; i++)
+	for (i = 0; i < 63 && rule[i] != '\0'; i++)
 		rule_text[i] = rule[i] == ' ' ? '_' : (char)tolower((unsigned char)rule[i]);
 	rule_text[i] = '\0';
 	if (snapshot == NULL || r->vserver >= snapshot->vserver_count ||
@@ -268,8 +268,8 @@ size_t log_format_w3c(const struct log_record *r, const struct log_format_names 
 		ip_addr_print(&r->client, client), r->client_port, ip_addr_print(&r->local, local),
 		r->local_port);
 	add_w3c(&line, text_slice(names->vserver));
-	add(&line, " %s %s", log_format_event((enum log_event)r->event),
-		log_format_verdict((enum policy_kind)r->verdict));
+	add(&line, " %s %s", event_text((enum log_event)r->event),
+		verdict_text((enum policy_kind)r->verdict));
 	add_w3c(&line, text_slice(names->rule));
 	add_w3c_rule_at(&line, names);
 	add_w3c_number(&line, r->reply_code);
@@ -321,9 +321,8 @@ size_t log_format_json(const struct log_record *r, const struct log_format_names
 	add(&line, ",\"server\":\"%s\",\"server_port\":%u", ip_addr_print(&r->local, local),
 		r->local_port);
 	add_json(&line, "vserver", text_slice(names->vserver));
-	add(&line, ",\"event\":\"%s\",\"verdict\":\"%s\"",
-		log_format_event((enum log_event)r->event),
-		log_format_verdict((enum policy_kind)r->verdict));
+	add(&line, ",\"event\":\"%s\",\"verdict\":\"%s\"", event_text((enum log_event)r->event),
+		verdict_text((enum policy_kind)r->verdict));
 	add_json_rule(&line, names);
 	add_json_reply(&line, r, parts.recipient);
 	if (r->message_id != 0)

@@ -46,6 +46,3 @@ size_t log_format_json_header(const char *vserver, bool open_relay, int64_t now_
 // "N records were lost" as a line of its own.
 size_t log_format_w3c_lost(uint64_t lost, int64_t now_s, char *out);
 size_t log_format_json_lost(uint64_t lost, int64_t now_s, char *out);
-
-const char *log_format_event(enum log_event event);
-const char *log_format_verdict(enum policy_kind kind);

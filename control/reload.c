@@ -302,13 +302,6 @@ const struct edge_policy *reload_policy_of(const struct reload *reload, uint64_t
 	return NULL;
 }
 
-const struct snapshot *reload_snapshot_of(const struct reload *reload, uint64_t epoch)
-{
-	const struct edge_policy *policy = reload_policy_of(reload, epoch);
-
-	return policy == NULL ? NULL : policy->snapshot;
-}
-
 const struct edge_policy *reload_policy(const struct reload *reload)
 {
 	return &reload->newest->policy;

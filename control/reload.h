@@ -44,7 +44,6 @@ void reload_collect(struct reload *reload, uint64_t log_passes);
 
 // The policy of an epoch as long as it is not freed; NULL: gone, or never was.
 const struct edge_policy *reload_policy_of(const struct reload *reload, uint64_t epoch);
-const struct snapshot *reload_snapshot_of(const struct reload *reload, uint64_t epoch);
 
 // The running one.
 const struct edge_policy *reload_policy(const struct reload *reload);
@@ -55,5 +54,5 @@ void reload_set_errors(struct reload *reload, uint16_t errors);
 // Retired policies not freed yet, for status.
 unsigned reload_held(const struct reload *reload);
 
-// When all workers have ended.
+// When all workers have ended. For tests: the process ends by _exit().
 void reload_free(struct reload *reload);

@@ -33,7 +33,9 @@ int child_link_receive(int link, struct child_link_record *record, int *fd)
 {
 	struct iovec iov = {record, sizeof(*record)};
 	union fd_message control;
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.octets,
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.octets,
 		.msg_controllen = sizeof(control.octets)};
 	ssize_t n = recvmsg(link, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	const struct cmsghdr *c;

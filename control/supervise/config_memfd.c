@@ -94,7 +94,9 @@ int config_memfd_reopen(int memfd)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 bool config_memfd_is_sealed(int fd)

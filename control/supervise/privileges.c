@@ -10,14 +10,14 @@
 
 int privileges_find(const char *user, struct privileges_user *found)
 {
-	const struct passwd *entry;
+	struct passwd entry, *known = NULL;
+	char room[16384];
+	int status = getpwnam_r(user, &entry, room, sizeof(room), &known);
 
-	errno = 0;
-	entry = getpwnam(user);
-	if (entry == NULL)
-		return errno == 0 ? -ENOENT : -errno;
-	found->uid = entry->pw_uid;
-	found->gid = entry->pw_gid;
+	if (known == NULL)
+		return status == 0 ? -ENOENT : -status;
+	found->uid = entry.pw_uid;
+	found->gid = entry.pw_gid;
 	return 0;
 }
 

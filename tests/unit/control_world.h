@@ -131,6 +131,15 @@ static inline void control_world_make(
 	assert_int_equal(reload_init(&w->edge, config, supervisor_link, &w->reload), ERR_OK);
 }
 
+// NULL: freed.
+static inline const struct snapshot *control_world_snapshot(
+	const struct reload *reload, uint64_t epoch)
+{
+	const struct edge_policy *policy = reload_policy_of(reload, epoch);
+
+	return policy == NULL ? NULL : policy->snapshot;
+}
+
 static inline void control_world_free(struct control_world *w)
 {
 	char command[128];

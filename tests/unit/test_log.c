@@ -11,7 +11,7 @@ static void put(const struct control_world *w, unsigned worker, struct log_recor
 	r.wall_us = 1790000000000000;
 	r.epoch = r.epoch == 0 ? 1 : r.epoch;
 	assert_true(ip_addr_parse("10.1.1.2", &r.client) && ip_addr_parse("10.12.170.1", &r.local));
-	r.class = snapshot_class_of(reload_snapshot_of(w->reload, r.epoch), &r.client);
+	r.class = snapshot_class_of(control_world_snapshot(w->reload, r.epoch), &r.client);
 	assert_int_equal(rte_ring_sp_enqueue_elem(w->workers[worker]->log, &r, sizeof(r)), 0);
 }
 

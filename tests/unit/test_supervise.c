@@ -89,7 +89,7 @@ static int play(const char *who, char letter)
 		return 1;
 	snprintf(want, sizeof(want), "%c:crash", letter);
 	if (strstr(script, want) != NULL)
-		raise(SIGSEGV);
+		raise(SIGUSR1); // leaves no core file, and no sanitizer catches it
 	dprintf(STDERR_FILENO, "%s pid=%d env=%s\n", who, (int)getpid(),
 		getenv("SECRET") ? "dirty" : "clean");
 	child_link_send(CHILD_LINK_FD, CHILD_LINK_READY, -1);
