@@ -587,7 +587,7 @@ void conn_answer(struct worker *w, const struct spool_answer *answer)
 	arm_deadline(w, c);
 	if (c->peer_done)
 		begin_close(w, c);
-	else
+	else if (still_welcome(w, c))
 		tcp_resume(tcp, w->now_us);
 }
 

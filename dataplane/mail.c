@@ -43,8 +43,10 @@ static void put(struct worker *w, const struct conn *c, struct spool_request *r)
 	r->message_id = c->message_id;
 	r->epoch = c->epoch;
 	// The ring has a place for every buffer and every connection's abort (worker_make).
-	if (rte_ring_sp_enqueue_elem(w->requests, r, sizeof(*r)) != 0)
-		assert(!"request ring full");
+	int full = rte_ring_sp_enqueue_elem(w->requests, r, sizeof(*r));
+
+	assert(full == 0);
+	(void)full;
 }
 
 static void put_chunk(struct worker *w, struct conn *c)

@@ -109,7 +109,7 @@ static void icmp_input(struct worker *w, struct rte_mbuf *m, const struct frame 
 // ---- TCP
 
 static void log_refusal(
-	struct worker *w, const struct segment *syn, struct policy_client client, uint8_t rule)
+	struct worker *w, const struct segment *syn, struct policy_client client, enum policy_rule rule)
 {
 	uint64_t second = w->now_us / 1000000;
 	struct log_record r = {.wall_us = w->wall_us,
@@ -119,7 +119,7 @@ static void log_refusal(
 		.client_port = syn->src_port,
 		.local_port = syn->dst_port,
 		.verdict = POLICY_REFUSE,
-		.rule = rule,
+		.rule = (uint8_t)rule,
 		.epoch = w->policy->snapshot->epoch,
 		.class = client.class,
 		.vserver = client.vserver};

@@ -13,7 +13,7 @@
 
 enum {
 	CHILD_RESTART_MS =
-		100, // first restart, and after every death that was not the child's own fault
+		20, // first restart, and after every death that was not the child's own fault
 	CHILD_RESTART_MAX_MS = 30 * 1000, // the delay doubles up to here
 	CHILD_SHORT_LIFE_MS = 10 * 1000,  // dead within this time after start: the delay doubles
 	CHILD_FIRST_TRIES = 3, // crashes before it was ever ready; then the supervisor gives up
