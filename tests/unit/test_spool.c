@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
@@ -355,6 +357,32 @@ static void test_spool_lost_chunk_is_refused_at_commit(void **state)
 	pool_free(&pool);
 }
 
+// The predecessor lives for another 200 ms; its successor waits for it.
+static void test_spool_writer_waits_for_a_dying_predecessor(void **state)
+{
+	const struct timespec while_dying = {.tv_nsec = 200 * 1000000L};
+	int ready[2], status = 0;
+	char octet = 0;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (child == 0) {
+		open_writer();
+		if (write(ready[1], &octet, 1) != 1)
+			_exit(1);
+		nanosleep(&while_dying, NULL);
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &octet, 1), 1);
+	spool_writer_close(open_writer());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(ready[0]);
+	close(ready[1]);
+}
+
 static void test_channel_records_round_trip_and_bad_ones_are_refused(void **state)
 {
 	struct channel_record *got = malloc(CHANNEL_RECORD_MAX);
@@ -401,6 +429,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_spool_message_over_segments_is_read_back,
 			make_directory, remove_directory),
 		cmocka_unit_test_setup_teardown(test_spool_lost_chunk_is_refused_at_commit,
+			make_directory, remove_directory),
+		cmocka_unit_test_setup_teardown(test_spool_writer_waits_for_a_dying_predecessor,
 			make_directory, remove_directory),
 		cmocka_unit_test(test_channel_records_round_trip_and_bad_ones_are_refused),
 	};
