@@ -56,7 +56,7 @@ static bool has_only(struct admin_call *call, const char *names)
 	const char *key;
 	const json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)call->args, key, value)
+	json_object_foreach(call->args, key, value)
 	{
 		if (strchr(key, ' ') != NULL || !is_among(key, names)) {
 			say(call, 2, "%.64s: unknown argument", key);
@@ -271,7 +271,7 @@ static bool verb_queue(struct admin_call *call)
 	for (size_t i = 0; command != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i], command) != 0)
 			continue;
-		args = json_copy((json_t *)(uintptr_t)call->args);
+		args = json_copy(call->args);
 		json_object_del(args, "command");
 		return ask_deliver(call, commands[i], args);
 	}
@@ -281,7 +281,7 @@ static bool verb_queue(struct admin_call *call)
 
 // --- get, set ---
 
-static char *values_text(const json_t *values)
+static char *values_text(json_t *values)
 {
 	const char *name;
 	const json_t *value;
@@ -291,7 +291,7 @@ static char *values_text(const json_t *values)
 
 	if (out == NULL)
 		return NULL;
-	json_object_foreach((json_t *)(uintptr_t)values, name, value)
+	json_object_foreach(values, name, value)
 	{
 		if (json_is_string(value))
 			fprintf(out, "%-24s %s\n", name, json_string_value(value));

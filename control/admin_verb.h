@@ -20,7 +20,7 @@ struct admin_answer {
 
 struct admin_call {
 	const struct admin_parts *parts;
-	const json_t *args;
+	json_t *args; // not changed, but jansson walks no const object
 	// For verbs the deliverer answers: handed to deliver_link_ask().
 	deliver_link_answer_fn *later;
 	void *later_user;

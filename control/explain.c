@@ -46,7 +46,7 @@ static bool fail(char why[EXPLAIN_WHY_MAX], const char *format, const char *argu
 	return false;
 }
 
-static bool check_keys(const json_t *args, char why[EXPLAIN_WHY_MAX])
+static bool check_keys(json_t *args, char why[EXPLAIN_WHY_MAX])
 {
 	static const char *const texts[] = {
 		"vserver", "client", "sender", "recipient", "name", "peer", "account"};
@@ -55,7 +55,7 @@ static bool check_keys(const json_t *args, char why[EXPLAIN_WHY_MAX])
 
 	if (!json_is_object(args))
 		return fail(why, "%s: arguments must be an object", "explain");
-	json_object_foreach((json_t *)(uintptr_t)args, key, value)
+	json_object_foreach(args, key, value)
 	{
 		bool known = strcmp(key, "tls") == 0 && json_is_boolean(value);
 
@@ -82,7 +82,8 @@ static const struct snapshot_vserver *find_vserver(
 	return NULL;
 }
 
-static bool no_vserver(const struct snapshot *snapshot, const char *name, char why[EXPLAIN_WHY_MAX])
+static void name_vservers(
+	const struct snapshot *snapshot, const char *name, char why[EXPLAIN_WHY_MAX])
 {
 	size_t used = (size_t)snprintf(why, EXPLAIN_WHY_MAX,
 		"%.64s: no such virtual server; there are:", name == NULL ? "--vserver" : name);
@@ -90,10 +91,9 @@ static bool no_vserver(const struct snapshot *snapshot, const char *name, char w
 	for (uint16_t i = 0; i < snapshot->vserver_count && used < EXPLAIN_WHY_MAX; i++)
 		used += (size_t)snprintf(why + used, EXPLAIN_WHY_MAX - used, " %s",
 			snapshot->vservers[i].config->name);
-	return false;
 }
 
-static bool read_question(const struct snapshot *snapshot, const json_t *args, struct question *q,
+static bool read_question(const struct snapshot *snapshot, json_t *args, struct question *q,
 	char why[EXPLAIN_WHY_MAX])
 {
 	const char *vserver = json_string_value(json_object_get(args, "vserver"));
@@ -103,8 +103,10 @@ static bool read_question(const struct snapshot *snapshot, const json_t *args, s
 		return false;
 	q->snapshot = snapshot;
 	q->vserver = vserver == NULL ? NULL : find_vserver(snapshot, vserver);
-	if (q->vserver == NULL)
-		return no_vserver(snapshot, vserver, why);
+	if (q->vserver == NULL) {
+		name_vservers(snapshot, vserver, why);
+		return false;
+	}
 	if (client == NULL || !ip_addr_parse(client, &q->client))
 		return fail(why, "%.64s: not an IP address", client == NULL ? "--client" : client);
 	ip_addr_print(&q->client, q->client_text);
@@ -385,12 +387,14 @@ static json_t *reply_json(const char *reply)
 	if (reply[0] == '\0')
 		return json_null();
 	for (i = 0; reply[i] != '\0'; i++)
-		text[i] = (unsigned char)reply[i] < 127 ? reply[i] : '?';
+		text[i] = reply[i];
+	if ((unsigned char)reply[i] > 126)
+		text[i] = '?';
 	text[i] = '\0';
 	return json_string(text);
 }
 
-json_t *explain(const struct snapshot *snapshot, const json_t *args, char why[EXPLAIN_WHY_MAX])
+json_t *explain(const struct snapshot *snapshot, json_t *args, char why[EXPLAIN_WHY_MAX])
 {
 	static const char *const silent[] = {"reset", "drop", "reply"};
 	struct question q = {0};

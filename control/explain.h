@@ -23,7 +23,7 @@ enum {
 //
 // args: vserver, client; sender, recipient when given; name, tls, peer, account are taken and named in "not_judged", because no rule
 // asks for them yet. NULL: args do not make a question; why says which.
-json_t *explain(const struct snapshot *snapshot, const json_t *args, char why[EXPLAIN_WHY_MAX]);
+json_t *explain(const struct snapshot *snapshot, json_t *args, char why[EXPLAIN_WHY_MAX]);
 
 // The same for people; free().
 char *explain_text(const json_t *answer);

@@ -1,6 +1,5 @@
 #include "control/log_format.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +19,22 @@ enum {
 	ESCAPE_MAX = 6,                               // \u00XX
 	ROOM = LOG_FORMAT_LINE_MAX - ESCAPE_MAX - 64, // 64: closing octets always fit
 };
+
+static struct line line_begin(char *out)
+{
+	struct line line = {0};
+
+	line.at = out;
+	return line;
+}
+
+// ASCII, whatever the locale.
+static char lower(char c)
+{
+	if (c < 'A' || c > 'Z')
+		return c;
+	return (char)(c + ('a' - 'A'));
+}
 
 static void add_octets(struct line *line, const char *octets, size_t len)
 {
@@ -171,7 +186,7 @@ static struct config_pos domain_pos(
 	while (at > 0 && recipient.at[at - 1] != '@')
 		at--;
 	for (; at < recipient.len && len < sizeof(domain); at++)
-		domain[len++] = (uint8_t)tolower(recipient.at[at]);
+		domain[len++] = (uint8_t)lower((char)recipient.at[at]);
 	found = snapshot_domain_find(set, (struct slice){domain, len});
 	return found != NULL ? found->pos : (struct config_pos){0, 0};
 }
@@ -218,8 +233,11 @@ struct log_format_names log_format_lookup(
 	const char *rule = name_of_rule(r);
 	size_t i;
 
-	for (i = 0; i < 63 && rule[i] != '\0'; i++)
-		rule_text[i] = rule[i] == ' ' ? '_' : (char)tolower((unsigned char)rule[i]);
+	for (i = 0; i < 63 && rule[i] != '\0'; i++) {
+		rule_text[i] = lower(rule[i]);
+		if (rule[i] == ' ')
+			rule_text[i] = '_';
+	}
 	rule_text[i] = '\0';
 	if (snapshot == NULL || r->vserver >= snapshot->vserver_count ||
 		r->class >= snapshot->class_count)
@@ -257,7 +275,7 @@ static const char w3c_fields[] =
 
 size_t log_format_w3c(const struct log_record *r, const struct log_format_names *names, char *out)
 {
-	struct line line = {out, 0};
+	struct line line = line_begin(out);
 	struct parts parts = parts_of(r);
 	char client[IP_ADDR_TEXT_MAX], local[IP_ADDR_TEXT_MAX], id[MESSAGE_ID_TEXT_MAX] = "";
 
@@ -309,7 +327,7 @@ static void add_json_rule(struct line *line, const struct log_format_names *name
 
 size_t log_format_json(const struct log_record *r, const struct log_format_names *names, char *out)
 {
-	struct line line = {out, 0};
+	struct line line = line_begin(out);
 	struct parts parts = parts_of(r);
 	char client[IP_ADDR_TEXT_MAX], local[IP_ADDR_TEXT_MAX], id[MESSAGE_ID_TEXT_MAX];
 
@@ -343,7 +361,7 @@ size_t log_format_json(const struct log_record *r, const struct log_format_names
 
 size_t log_format_w3c_header(const char *vserver, bool open_relay, int64_t now_s, char *out)
 {
-	struct line line = {out, 0};
+	struct line line = line_begin(out);
 
 	add(&line, "#Software: Postern " POSTERN_VERSION "\n#Version: 1.0\n#Date: ");
 	add_stamp(&line, now_s * 1000000, " ", "\n");
@@ -356,7 +374,7 @@ size_t log_format_w3c_header(const char *vserver, bool open_relay, int64_t now_s
 
 size_t log_format_json_header(const char *vserver, bool open_relay, int64_t now_s, char *out)
 {
-	struct line line = {out, 0};
+	struct line line = line_begin(out);
 
 	add_octets(&line, "{\"time\":\"", 9);
 	add_stamp(&line, now_s * 1000000, "T", "Z\",\"event\":\"log\"");
@@ -370,7 +388,7 @@ size_t log_format_json_header(const char *vserver, bool open_relay, int64_t now_
 
 size_t log_format_w3c_lost(uint64_t lost, int64_t now_s, char *out)
 {
-	struct line line = {out, 0};
+	struct line line = line_begin(out);
 
 	add(&line, "#Remark: ");
 	add_stamp(&line, now_s * 1000000, " ", "");
@@ -380,7 +398,7 @@ size_t log_format_w3c_lost(uint64_t lost, int64_t now_s, char *out)
 
 size_t log_format_json_lost(uint64_t lost, int64_t now_s, char *out)
 {
-	struct line line = {out, 0};
+	struct line line = line_begin(out);
 
 	add_octets(&line, "{\"time\":\"", 9);
 	add_stamp(&line, now_s * 1000000, "T", "Z\",\"event\":\"lost\"");

@@ -55,17 +55,19 @@ static const struct tunable *find(const char *name, char why[TUNABLE_WHY_MAX])
 	return NULL;
 }
 
-static _Atomic uint32_t *value_at(struct edge_tunables *values, const struct tunable *t)
-{
-	return (_Atomic uint32_t *)(void *)((char *)values + t->offset);
-}
-
 static json_t *value_json(const struct edge *edge, const struct tunable *t)
 {
-	struct edge_tunables *values = (struct edge_tunables *)(uintptr_t)&edge->tunables;
-	uint32_t value = atomic_load(value_at(values, t));
+	const char *at = (const char *)&edge->tunables + t->offset;
+	uint32_t value = atomic_load((const _Atomic uint32_t *)(const void *)at);
 
 	return t->words[0] != NULL ? json_string(t->words[value]) : json_integer(value);
+}
+
+static void store(struct edge *edge, const struct tunable *t, uint32_t value)
+{
+	char *at = (char *)&edge->tunables + t->offset;
+
+	atomic_store((_Atomic uint32_t *)(void *)at, value);
 }
 
 json_t *tunable_all(const struct edge *edge)
@@ -124,6 +126,6 @@ bool tunable_set(struct edge *edge, struct reload *reload, const char *name, con
 	if (strcmp(name, "limits.errors") == 0)
 		reload_set_errors(reload, (uint16_t)number);
 	else
-		atomic_store(value_at(&edge->tunables, t), number);
+		store(edge, t, number);
 	return true;
 }

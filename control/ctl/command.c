@@ -1,5 +1,6 @@
 #include "ctl/command.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,7 @@ static bool take_word(struct reading *r, const char *word)
 		r->command->verb = word;
 		return r->verb != NULL || fail(r, word, "unknown verb (--help lists them)");
 	}
+	assert(r->verb != NULL); // or the verb had been refused
 	name = r->positions < 3 ? r->verb->positions[r->positions] : NULL;
 	r->positions++;
 	if (name == NULL)
@@ -182,8 +184,9 @@ static bool take_dashed(struct reading *r, char **argv, int argc, int *next)
 
 bool command_read(int argc, char **argv, struct command *command, char why[COMMAND_WHY_MAX])
 {
-	struct reading r = {.command = command, .why = why};
+	struct reading r = {.command = command};
 
+	r.why = why;
 	*command = (struct command){.socket = "/run/postern/control.sock", .args = json_object()};
 	for (int i = 1; i < argc; i++) {
 		bool good = strncmp(argv[i], "--", 2) == 0 && argv[i][2] != '\0'
