@@ -78,12 +78,13 @@ static struct answer explain_file(const struct command *command)
 
 struct answer offline_ask(const struct command *command)
 {
-	struct answer answer = {.exit = 2, .data = json_object()};
+	struct answer answer = {.exit = 2};
 
 	if (strcmp(command->verb, "check") == 0)
 		return check(command);
 	if (strcmp(command->verb, "explain") == 0)
 		return explain_file(command);
+	answer.data = json_object();
 	if (asprintf(&answer.text, "%s needs the running server: leave --config out",
 		    command->verb) < 0)
 		answer.text = NULL;

@@ -112,18 +112,22 @@ static struct answer read_answer(const char *text, size_t octets)
 	return answer;
 }
 
-static char *request_text(const struct command *command)
+// One line; NULL: no memory.
+static char *request_line(const struct command *command)
 {
 	json_t *request = json_pack("{s:s, s:O}", "verb", command->verb, "args", command->args);
-	char *text = json_dumps(request, JSON_COMPACT);
+	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
 
+	if (text != NULL && asprintf(&line, "%s\n", text) < 0)
+		line = NULL;
+	free(text);
 	json_decref(request);
-	return text;
+	return line;
 }
 
 struct answer server_ask(const struct command *command)
 {
-	char *request = request_text(command), *text;
+	char *request = request_line(command), *text;
 	struct answer answer;
 	size_t octets;
 	int fd = dial(command->socket);
@@ -132,9 +136,7 @@ struct answer server_ask(const struct command *command)
 		free(request);
 		return complaint("%s: %s", command->socket, strerror(errno));
 	}
-	text = send_all(fd, request, strlen(request)) && send_all(fd, "\n", 1)
-		       ? receive_all(fd, &octets)
-		       : NULL;
+	text = send_all(fd, request, strlen(request)) ? receive_all(fd, &octets) : NULL;
 	free(request);
 	answer = text != NULL ? read_answer(text, octets)
 			      : complaint("%s: %s", command->socket, strerror(errno));
