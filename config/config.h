@@ -158,7 +158,8 @@ struct config_guarantee {
 struct config {
 	const char *path; // as given, for messages
 	struct config_dataplane dataplane;
-	const char *control_socket, *control_user; // user: who the children run as; NULL: stay
+	const char *control_socket,
+		*control_user; // user: who the children become when root started them; never NULL
 	struct config_port *ports;
 	uint32_t port_count;
 	struct config_prefix *own_networks;

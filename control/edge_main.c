@@ -113,7 +113,7 @@ static void drop_privileges(const struct config *config)
 	struct privileges_user user;
 	int e;
 
-	if (config->control_user == NULL || geteuid() != 0)
+	if (geteuid() != 0)
 		return;
 	e = privileges_find(config->control_user, &user);
 	if (e == 0)

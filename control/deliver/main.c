@@ -7,8 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,28 +16,27 @@
 #include "deliver/deliver.h"
 #include "deliver/log_line.h"
 #include "supervise/child_link.h"
+#include "supervise/privileges.h"
 
-static bool privileges_drop(const char *name)
+static bool become(const char *name)
 {
-	const struct passwd *user;
+	struct privileges_user user;
+	int status;
 
-	if (geteuid() != 0 || name == NULL)
+	if (geteuid() != 0)
 		return true;
-	user = getpwnam(name);
-	if (user == NULL) {
-		log_line("no such user: %s", name);
-		return false;
-	}
-	if (setgroups(0, NULL) == 0 && setgid(user->pw_gid) == 0 && setuid(user->pw_uid) == 0)
-		return true;
-	log_line("cannot become %s: %s", name, strerror(errno));
-	return false;
+	status = privileges_find(name, &user);
+	if (status == 0)
+		status = privileges_drop(&user);
+	if (status != 0)
+		log_line("cannot become %s (control.user): %s", name, strerror(-status));
+	return status == 0;
 }
 
 // What parses the words of strangers keeps nothing it does not need.
 static bool process_settle(const struct config *config)
 {
-	if (!privileges_drop(config->control_user))
+	if (!become(config->control_user))
 		return false;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return false;

@@ -149,12 +149,14 @@ static int serve(const struct config *config, const struct command *command, int
 	options.directory = children_directory(command, path);
 	if (options.directory == NULL)
 		return 1;
-	if (config->control_user != NULL && find_user(config, &user) < 0)
+	bool is_root = geteuid() == 0;
+
+	if (is_root && find_user(config, &user) < 0)
 		return 1;
 	options.lock = prepare_lock(config->control_socket);
 	if (options.lock < 0)
 		return 1;
-	return run(config, config->control_user != NULL ? &user : NULL, &options);
+	return run(config, is_root ? &user : NULL, &options);
 }
 
 int main(int argc, char **argv)

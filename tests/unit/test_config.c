@@ -327,7 +327,7 @@ static void test_config_defaults_are_those_of_the_schema(void **state)
 	assert_int_equal(config->dataplane.memory_octets, 512 << 20);
 	assert_int_equal(config->dataplane.max_connections, 20000);
 	assert_string_equal(config->control_socket, "/etc/postern/run/c"); // relative to the file
-	assert_null(config->control_user);
+	assert_string_equal(config->control_user, "nobody");
 	assert_int_equal(config->ports[0].mtu, 1500);
 	assert_int_equal(config->delivery.retry_first_s, 300);
 	assert_int_equal(config->delivery.expire_s, 432000);
