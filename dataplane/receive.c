@@ -108,8 +108,8 @@ static void icmp_input(struct worker *w, struct rte_mbuf *m, const struct frame 
 
 // ---- TCP
 
-static void log_refusal(
-	struct worker *w, const struct segment *syn, struct policy_client client, enum policy_rule rule)
+static void log_refusal(struct worker *w, const struct segment *syn, struct policy_client client,
+	enum policy_rule rule)
 {
 	uint64_t second = w->now_us / 1000000;
 	struct log_record r = {.wall_us = w->wall_us,

@@ -13,42 +13,47 @@ enum {
 	LIMIT_DOMAIN_OCTETS = 255,        // more: 501
 	LIMIT_RECIPIENTS = 1000,          // more: 452 4.5.3 for each
 	LIMIT_ERRORS = 20,                // then 421 4.7.0 and close
-	LIMIT_REFUSALS = 100,             // senders and recipients refused in a session; each further one counts as an error
-	LIMIT_RECEIVED_LINES = 30,        // more: 554 5.4.6
-	LIMIT_MESSAGE_OCTETS = 52428800,  // default of max_message; more: 552 5.3.4
-	LIMIT_COMMAND_S = 300,            // waiting for a command or a body octet: 421 4.4.2, close
-	LIMIT_CONNS_PER_CLIENT = 50,      // default of max_connections_per_client; more: 421 4.7.0
+	LIMIT_REFUSALS =
+		100, // senders and recipients refused in a session; each further one counts as an error
+	LIMIT_RECEIVED_LINES = 30,       // more: 554 5.4.6
+	LIMIT_MESSAGE_OCTETS = 52428800, // default of max_message; more: 552 5.3.4
+	LIMIT_COMMAND_S = 300,           // waiting for a command or a body octet: 421 4.4.2, close
+	LIMIT_CONNS_PER_CLIENT = 50,     // default of max_connections_per_client; more: 421 4.7.0
 
 	// TCP: what a peer may cost
-	LIMIT_TCP_SYN_RETRIES = 6,      // our SYN: 127 s, then closed(TIMEOUT)
-	LIMIT_TCP_SYN_ACK_RETRIES = 5,  // 63 s, then the slot goes back without a word
-	LIMIT_TCP_RETRIES = 10,         // RTO expiries without progress, over 100 s: closed(TIMEOUT)
-	LIMIT_TCP_PROBES = 20,          // window probes, answered or not, some 17 minutes: closed(TIMEOUT)
-	LIMIT_TCP_CLOSED_RETRIES = 8,   // either of both once the application has closed
-	LIMIT_TCP_RTO_MIN_US = 200000,  // RFC 6298 wants 1 s; as Linux, since mail is many short turns
+	LIMIT_TCP_SYN_RETRIES = 6,     // our SYN: 127 s, then closed(TIMEOUT)
+	LIMIT_TCP_SYN_ACK_RETRIES = 5, // 63 s, then the slot goes back without a word
+	LIMIT_TCP_RETRIES = 10,        // RTO expiries without progress, over 100 s: closed(TIMEOUT)
+	LIMIT_TCP_PROBES = 20, // window probes, answered or not, some 17 minutes: closed(TIMEOUT)
+	LIMIT_TCP_CLOSED_RETRIES = 8, // either of both once the application has closed
+	LIMIT_TCP_RTO_MIN_US =
+		200000, // RFC 6298 wants 1 s; as Linux, since mail is many short turns
 	LIMIT_TCP_RTO_MAX_US = 60000000,
 	LIMIT_TCP_DELAYED_ACK_US = 40000,
-	LIMIT_TCP_TIME_WAIT_US = 60000000,   // slots come back earlier when SYNs need them
-	LIMIT_TCP_FIN_WAIT_2_US = 60000000,  // after tcp_close(): RST, closed(TIMEOUT)
-	LIMIT_TCP_CHALLENGES = 5,            // ACKs to suspect segments of one connection in a second
-	LIMIT_TCP_RANGES = 32,               // holes in what arrived out of order; more: dropped
-	LIMIT_TCP_EMBRYONIC_SHARE = 4,       // 1/4 of the slots may wait for a handshake; more: SYN dropped
-	LIMIT_TCP_OUT_OF_ORDER_RESERVE = 4,  // data out of order takes no block of the last 1/4
-	LIMIT_TCP_UNREAD_RESERVE = 16,       // unread data takes no block of the last 1/16: it is for replies
-	LIMIT_TCP_MSS_MIN = 64,              // a peer that asks for less gets this (tiny MSS attack)
+	LIMIT_TCP_TIME_WAIT_US = 60000000,  // slots come back earlier when SYNs need them
+	LIMIT_TCP_FIN_WAIT_2_US = 60000000, // after tcp_close(): RST, closed(TIMEOUT)
+	LIMIT_TCP_CHALLENGES = 5, // ACKs to suspect segments of one connection in a second
+	LIMIT_TCP_RANGES = 32,    // holes in what arrived out of order; more: dropped
+	LIMIT_TCP_EMBRYONIC_SHARE =
+		4, // 1/4 of the slots may wait for a handshake; more: SYN dropped
+	LIMIT_TCP_OUT_OF_ORDER_RESERVE = 4, // data out of order takes no block of the last 1/4
+	LIMIT_TCP_UNREAD_RESERVE =
+		16,             // unread data takes no block of the last 1/16: it is for replies
+	LIMIT_TCP_MSS_MIN = 64, // a peer that asks for less gets this (tiny MSS attack)
 
 	// Memory
 	LIMIT_BLOCK_OCTETS = 1024,      // one block of the small pool (envelopes, TCP queues)
 	LIMIT_SPOOL_BUF_OCTETS = 16384, // one body buffer on its way to the spooler
 
 	// Spool
-	LIMIT_SPOOL_BATCH = 2048,           // requests between two syncs; the spooler takes no more then
-	LIMIT_SPOOL_OPEN = 16384,           // messages begun and not committed; more: 452 at their end
-	LIMIT_SPOOL_EXTENTS = 16384,        // chunks of one message; more: 452 at its end
-	LIMIT_SPOOL_EXTENTS_OPEN = 1 << 20, // chunks of all open messages together; more: 452 for the newest
+	LIMIT_SPOOL_BATCH = 2048,    // requests between two syncs; the spooler takes no more then
+	LIMIT_SPOOL_OPEN = 16384,    // messages begun and not committed; more: 452 at their end
+	LIMIT_SPOOL_EXTENTS = 16384, // chunks of one message; more: 452 at its end
+	LIMIT_SPOOL_EXTENTS_OPEN =
+		1 << 20, // chunks of all open messages together; more: 452 for the newest
 	LIMIT_SPOOL_ENVELOPE_OCTETS = 524288, // strings of one envelope; more: 452
-	LIMIT_SPOOL_SEGMENTS = 16384,       // files; more: as if the disk were full
-	LIMIT_OUTCOME_TEXT_OCTETS = 1024,   // of a remote server's reply; cut off there
+	LIMIT_SPOOL_SEGMENTS = 16384,         // files; more: as if the disk were full
+	LIMIT_OUTCOME_TEXT_OCTETS = 1024,     // of a remote server's reply; cut off there
 
 	// Configuration
 	LIMIT_VSERVERS = 64,

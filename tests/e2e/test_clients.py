@@ -68,8 +68,10 @@ def test_nodemailer():
         if not shutil.which('npm'):
             raise Skipped('no npm')
         os.makedirs(place, exist_ok=True)
-        subprocess.run(['npm', 'install', '--no-save', '--no-audit', '--no-fund', '--prefix', place, 'nodemailer'], check=True,
-                       capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+        done = subprocess.run(['npm', 'install', '--no-save', '--no-audit', '--no-fund', '--prefix', place, 'nodemailer'],
+                              capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise Skipped(f'npm cannot install nodemailer: {done.stderr[:200]}')
     mail = sent_by(lambda lab: lab.run('web', 'node', '-e', NODE, env={**os.environ, 'NODE_PATH': place + '/node_modules'}))
     expect(mail.body_from(b'Subject: one') == TEXT.encode(), f'{mail.data!r}')
 

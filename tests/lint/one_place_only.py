@@ -7,7 +7,7 @@ import tree
 # pattern, where it may stand (regular expression over paths), why
 RULES = [
     (r'\brte_(eth|flow)_\w+\s*\(', r'dataplane/port\w*\.[ch]', 'one module knows the NIC'),
-    (r'\brte_rcu_\w+\s*\(', r'dataplane/worker\.c|control/(reload|main)\.c', 'one reader, one writer, one who makes it'),
+    (r'\brte_rcu_\w+\s*\(', r'dataplane/worker\.c|control/(reload|edge_main)\.c', 'one reader, one writer, one who makes it'),
     (r'\b(clock_gettime|gettimeofday|rte_rdtsc\w*|rte_get_\w*cycles|time)\s*\(',
      r'dataplane/worker\.c|control/.*|bench/.*', 'the clock is an argument'),
     # An immutable table is built off the lcores, by whoever calls class_table_build().
