@@ -16,17 +16,15 @@ enum fate {
 };
 
 struct stride {
-	__m128i part[4];
+	__m128i a, b, c, d; // not an array: the compiler keeps these in registers
 };
 
 static struct stride stride_load(const uint8_t *at)
 {
-	struct stride s;
+	const __m128i *from = (const __m128i *)(const void *)at;
 
-	for (int i = 0; i < 4; i++)
-		s.part[i] = _mm_loadu_si128(
-			(const __m128i *)(const void *)(at + (size_t)16 * (size_t)i));
-	return s;
+	return (struct stride){_mm_loadu_si128(from), _mm_loadu_si128(from + 1),
+		_mm_loadu_si128(from + 2), _mm_loadu_si128(from + 3)};
 }
 
 // The last few octets, padded with something that is no exception.
@@ -39,15 +37,18 @@ static struct stride stride_load_tail(const uint8_t *at, size_t len)
 	return stride_load(padded);
 }
 
+static uint64_t part_equal(__m128i part, __m128i want)
+{
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(part, want));
+}
+
 // Bit i: octet i is c.
-static uint64_t stride_equal(const struct stride *s, char c)
+static uint64_t stride_equal(struct stride s, char c)
 {
 	const __m128i want = _mm_set1_epi8(c);
-	uint64_t bits = 0;
 
-	for (int i = 3; i >= 0; i--)
-		bits = bits << 16 | (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(s->part[i], want));
-	return bits;
+	return part_equal(s.a, want) | part_equal(s.b, want) << 16 | part_equal(s.c, want) << 32 |
+	       part_equal(s.d, want) << 48;
 }
 
 // Octets from the front of in that may be copied as they are: no NUL, each CR with its LF behind it and each LF with its CR
@@ -60,9 +61,9 @@ static size_t plain_run(uint8_t state, struct slice in)
 		size_t left = in.len - done;
 		struct stride s = left >= STRIDE ? stride_load(in.at + done)
 						 : stride_load_tail(in.at + done, left);
-		uint64_t cr = stride_equal(&s, '\r'), lf = stride_equal(&s, '\n');
-		uint64_t odd = stride_equal(&s, '\0') | (lf ^ (cr << 1 | after_cr)) |
-			       (stride_equal(&s, '.') & (lf << 1 | after_lf));
+		uint64_t cr = stride_equal(s, '\r'), lf = stride_equal(s, '\n');
+		uint64_t odd = stride_equal(s, '\0') | (lf ^ (cr << 1 | after_cr)) |
+			       (stride_equal(s, '.') & (lf << 1 | after_lf));
 
 		if (left < STRIDE)
 			odd |= ~UINT64_C(0) << left;
@@ -136,22 +137,34 @@ static enum fate fate_of(uint8_t *state, uint8_t c)
 	return fate_in_line(state, c);
 }
 
-// One octet by the plain machine.
-static enum smtp_body_found take_octet(uint8_t *state, struct slice *in, struct smtp_out *out)
+// A few octets by the plain machine. What is written through out might be *state or *in as far as the compiler can tell, so it
+// is copies of them that are stepped.
+static enum smtp_body_found take_steps(uint8_t *state, struct slice *in, struct smtp_out *out)
 {
-	uint8_t next = *state, c = in->at[0];
-	enum fate fate = fate_of(&next, c);
+	const uint8_t *at = in->at, *end = at + (in->len < STEPS ? in->len : STEPS);
+	uint8_t *to = out->at + out->len, *full = out->at + out->cap, now = *state;
+	enum fate fate = LEAVE_OUT;
 
-	if (fate == KEEP && out->len == out->cap)
-		return SMTP_BODY_FOUND_FULL;
-	if (fate == KEEP)
-		out->at[out->len++] = c;
-	*state = next;
-	in->at++;
-	in->len--;
+	while (at < end && fate != FAULT && fate != END) {
+		uint8_t next = now;
+
+		fate = fate_of(&next, *at);
+		if (fate == KEEP && to == full)
+			break;
+		if (fate == KEEP)
+			*to++ = *at;
+		now = next;
+		at++;
+	}
+	*state = now;
+	in->len -= (size_t)(at - in->at);
+	in->at = at;
+	out->len = (uint32_t)(to - out->at);
 	if (fate == FAULT)
 		return SMTP_BODY_FOUND_FAULT;
-	return fate == END ? SMTP_BODY_FOUND_END : SMTP_BODY_FOUND_MORE;
+	if (fate == END)
+		return SMTP_BODY_FOUND_END;
+	return at < end ? SMTP_BODY_FOUND_FULL : SMTP_BODY_FOUND_MORE;
 }
 
 static void take_plain(uint8_t *state, struct slice *in, struct smtp_out *out)
@@ -168,26 +181,35 @@ static void take_plain(uint8_t *state, struct slice *in, struct smtp_out *out)
 enum smtp_body_found smtp_body_take(uint8_t *state, struct slice *in, struct smtp_out *out)
 {
 	while (in->len > 0 && *state != SMTP_BODY_END) {
-		take_plain(state, in, out);
-		for (int i = 0; i < STEPS && in->len > 0; i++) {
-			enum smtp_body_found found = take_octet(state, in, out);
+		enum smtp_body_found found;
 
-			if (found != SMTP_BODY_FOUND_MORE)
-				return found;
-		}
+		take_plain(state, in, out);
+		found = take_steps(state, in, out);
+		if (found != SMTP_BODY_FOUND_MORE)
+			return found;
 	}
 	return *state == SMTP_BODY_END ? SMTP_BODY_FOUND_END : SMTP_BODY_FOUND_MORE;
+}
+
+static bool skip_steps(uint8_t *state, struct slice *in)
+{
+	size_t i = 0;
+	uint8_t now = *state;
+	bool fault = false;
+
+	for (; i < STEPS && i < in->len && now != SMTP_BODY_END; i++)
+		fault |= fate_of(&now, in->at[i]) == FAULT;
+	*state = now;
+	in->at += i;
+	in->len -= i;
+	return fault;
 }
 
 enum smtp_body_found smtp_body_skip(uint8_t *state, struct slice *in, bool *fault)
 {
 	while (in->len > 0 && *state != SMTP_BODY_END) {
 		pass(state, in, plain_length(*state, *in, in->len));
-		for (int i = 0; i < STEPS && in->len > 0 && *state != SMTP_BODY_END; i++) {
-			*fault |= fate_of(state, in->at[0]) == FAULT;
-			in->at++;
-			in->len--;
-		}
+		*fault |= skip_steps(state, in);
 	}
 	return *state == SMTP_BODY_END ? SMTP_BODY_FOUND_END : SMTP_BODY_FOUND_MORE;
 }

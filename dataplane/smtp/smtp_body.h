@@ -4,7 +4,7 @@
 // ends would see another message than we did ("SMTP smuggling"). Every split of the octets gives the same result.
 //
 // Thread:  any. Memory: none.
-// Blocks:  never. Cost: 64 octets at a time; a line that begins with a dot, and a fault, cost a few dozen single steps.
+// Blocks:  never. Cost: 64 octets at a time; a line that begins with a dot, and a fault, cost some single steps.
 
 #pragma once
 

@@ -48,8 +48,3 @@ uint32_t smtp_header_count_received(uint16_t *state, struct slice octets)
 	}
 	return count;
 }
-
-bool smtp_header_is_over(uint16_t state)
-{
-	return state == HEADER_OVER;
-}

@@ -4,7 +4,6 @@
 
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -13,6 +12,3 @@
 // counted, nor anything after the first empty line. *state is 0 at the start of a message, and carried from piece to piece.
 // Octets are those after dot-unstuffing, with CRLF line ends.
 uint32_t smtp_header_count_received(uint16_t *state, struct slice octets);
-
-// Whether the first empty line has passed.
-bool smtp_header_is_over(uint16_t state);

@@ -82,22 +82,24 @@ static void put_number(struct header *h, unsigned n, unsigned digits)
 		put_octet(h, (uint8_t)('0' + n / unit % 10));
 }
 
-static bool is_leap(int64_t year)
+// 1 in a leap year.
+static unsigned leap_days(int64_t year)
 {
-	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 1 : 0;
 }
 
-// Days since 1970-01-01 to a date. gmtime_r() takes a lock in libc, so it is not for an lcore.
+// Days since 1970-01-01 to a date; days are not negative. gmtime_r() takes a lock in libc, so it is not for an lcore.
 static struct date date_of(int64_t days)
 {
 	static const uint8_t month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	struct date d = {1970 + days / 146097 * 400, 1, 1}; // whole cycles of 400 years first
-	unsigned left = (unsigned)(days % 146097), len;
+	unsigned left = (unsigned)(days % 146097);
 
-	for (; left >= 365u + is_leap(d.year); d.year++)
-		left -= 365u + is_leap(d.year);
+	for (; left >= 365u + leap_days(d.year); d.year++)
+		left -= 365u + leap_days(d.year);
 	for (;; d.month++) {
-		len = month_days[d.month - 1] + (d.month == 2 && is_leap(d.year) ? 1u : 0u);
+		unsigned len = month_days[d.month - 1] + (d.month == 2 ? leap_days(d.year) : 0);
+
 		if (left < len)
 			break;
 		left -= len;

@@ -40,8 +40,13 @@ static void put_text(struct line *line, const char *text, size_t octets)
 // What the peer gave must not write lines of its own into our replies or logs. keep: octets that must still fit behind it.
 static void put_arg(struct line *line, struct slice arg, size_t keep)
 {
-	for (size_t i = 0; i < arg.len && line->len + keep < line->cap; i++)
-		put_octet(line, arg.at[i] >= ' ' && arg.at[i] <= '~' ? (char)arg.at[i] : '?');
+	for (size_t i = 0; i < arg.len && line->len + keep < line->cap; i++) {
+		char c = (char)arg.at[i];
+
+		if (c < ' ' || c > '~')
+			c = '?';
+		put_octet(line, c);
+	}
 }
 
 static void put_code(struct line *line, uint16_t code)

@@ -94,11 +94,51 @@ static void test_reply_print_is_the_line_without_crlf(void **state)
 	assert_string_equal(text, "");
 }
 
+// Scripts and other servers read these: a change of one is a decision.
+static void test_reply_texts_are_those_agreed(void **state)
+{
+	static const struct {
+		enum smtp_reply reply;
+		const char *text;
+	} rows[] = {
+		{SMTP_REPLY_GREETING, "220 X ESMTP Postern"},
+		{SMTP_REPLY_BYE, "221 2.0.0 X closing connection"},
+		{SMTP_REPLY_HELO, "250 X"},
+		{SMTP_REPLY_EHLO_PIPELINING, "250 PIPELINING"},
+		{SMTP_REPLY_EHLO_SIZE, "250 SIZE X"},
+		{SMTP_REPLY_EHLO_8BITMIME, "250 8BITMIME"},
+		{SMTP_REPLY_EHLO_ENHANCED, "250 ENHANCEDSTATUSCODES"},
+		{SMTP_REPLY_MAIL_OK, "250 2.1.0 X....Sender OK"},
+		{SMTP_REPLY_RCPT_OK, "250 2.1.5 X"},
+		{SMTP_REPLY_QUEUED, "250 2.6.0 X Queued mail for delivery"},
+		{SMTP_REPLY_VRFY,
+			"252 2.1.5 Cannot VRFY user, but will take a message for it and try"},
+		{SMTP_REPLY_HELP, "214 2.0.0 See RFC 5321"},
+		{SMTP_REPLY_DATA, "354 Start mail input; end with <CRLF>.<CRLF>"},
+		{SMTP_REPLY_DEFER_RESOURCES, "452 4.3.1 Not enough resources now, try again"},
+		{SMTP_REPLY_TOO_MANY_RCPTS, "452 4.5.3 Too many recipients"},
+		{SMTP_REPLY_LINE_TOO_LONG, "500 5.5.2 Line too long"},
+		{SMTP_REPLY_BAD_SEQUENCE, "503 5.5.1 Bad sequence of commands"},
+		{SMTP_REPLY_RELAY_DENIED, "550 5.7.1 Unable to relay for X"},
+		{SMTP_REPLY_MAIL_LOOP, "554 5.4.6 Too many hops: mail loop"},
+		{SMTP_REPLY_NO_VALID_RCPTS, "554 5.5.1 No valid recipients"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[200];
+
+		smtp_reply_print(text, sizeof(text), rows[i].reply, slice_of("X"));
+		assert_string_equal(text, rows[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reply_every_row_is_a_line_with_any_argument),
 		cmocka_unit_test(test_reply_rfc2034_enhanced_class_is_that_of_the_code),
+		cmocka_unit_test(test_reply_texts_are_those_agreed),
 		cmocka_unit_test(test_reply_argument_is_cut_and_the_rest_kept),
 		cmocka_unit_test(test_reply_print_is_the_line_without_crlf),
 	};
