@@ -35,6 +35,17 @@ void tcp_flush(struct tcp_stack *stack, uint64_t now_us)
 	tcp_conn_reap(stack);
 }
 
+void tcp_timers(struct tcp_stack *stack, uint64_t now_us, uint32_t budget)
+{
+	tcp_conn_reap(stack);
+	tcp_timer_run(stack, now_us, budget);
+}
+
+uint64_t tcp_next_timer_us(const struct tcp_stack *stack, uint64_t now_us, uint64_t limit_us)
+{
+	return timer_wheel_next_us(&stack->wheel, now_us, limit_us);
+}
+
 void tcp_close(struct tcp_conn *conn, uint64_t now_us)
 {
 	if (!tcp_conn_has_app(conn) || tcp_conn_has(conn, TCP_F_CLOSE))

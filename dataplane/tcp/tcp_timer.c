@@ -182,13 +182,7 @@ static void due(void *owner, struct timer *timer, uint64_t now_us)
 		rearm(conn);
 }
 
-void tcp_timers(struct tcp_stack *stack, uint64_t now_us, uint32_t budget)
+void tcp_timer_run(struct tcp_stack *stack, uint64_t now_us, uint32_t budget)
 {
-	tcp_conn_reap(stack);
 	timer_wheel_run(&stack->wheel, now_us, budget, due, stack);
-}
-
-uint64_t tcp_next_timer_us(const struct tcp_stack *stack, uint64_t now_us, uint64_t limit_us)
-{
-	return timer_wheel_next_us(&stack->wheel, now_us, limit_us);
 }

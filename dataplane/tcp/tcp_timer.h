@@ -35,5 +35,8 @@ void tcp_timer_on_linger(struct tcp_conn *conn, uint64_t now_us);
 // 0: none.
 void tcp_timer_on_app_deadline(struct tcp_conn *conn, uint64_t due_us);
 
+// Whatever is due, of all connections; budget as timer_wheel_run() has it.
+void tcp_timer_run(struct tcp_stack *stack, uint64_t now_us, uint32_t budget);
+
 // After this returns no timer will touch conn again.
 void tcp_timer_stop_all(struct tcp_conn *conn);
