@@ -39,13 +39,14 @@ static bool is_ours(const struct worker *w, const struct ip_addr *local)
 static void arp_learn(struct worker *w, unsigned port, const struct arp *arp)
 {
 	const struct iface *iface = iface_of(w, port);
+	struct neigh_word word = {
+		arp->sender, arp->sender_mac, (uint8_t)port, iface_has(iface, arp->target)};
 	struct rte_mbuf *waiting;
 
 	if (arp->sender == 0 || iface_has(iface, arp->sender) ||
 		iface_next_hop(iface, arp->sender) != arp->sender)
 		return;
-	waiting = neigh_learn(&w->neigh, (uint8_t)port, arp->sender, arp->sender_mac,
-		iface_has(iface, arp->target), w->now_us);
+	waiting = neigh_learn(&w->neigh, word, w->now_us);
 	if (waiting == NULL)
 		return;
 	memcpy(rte_pktmbuf_mtod(waiting, uint8_t *), arp->sender_mac.octets, 6);

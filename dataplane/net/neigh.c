@@ -74,20 +74,19 @@ void *neigh_leave(struct neigh_table *t, uint8_t nic_port, uint32_t v4, void *fr
 	return old;
 }
 
-void *neigh_learn(struct neigh_table *t, uint8_t nic_port, uint32_t v4, struct mac mac, bool create,
-	uint64_t now_us)
+void *neigh_learn(struct neigh_table *t, struct neigh_word word, uint64_t now_us)
 {
-	struct neigh *n = look(t, nic_port, v4);
+	struct neigh *n = look(t, word.nic_port, word.v4);
 	void *frame;
 
-	if (n == NULL && create)
-		n = make(t, nic_port, v4);
+	if (n == NULL && word.to_us)
+		n = make(t, word.nic_port, word.v4);
 	if (n == NULL)
 		return NULL;
 	if (n->used_us == 0)
 		n->used_us = now_us;
 	n->known = true;
-	n->mac = mac;
+	n->mac = word.mac;
 	n->confirmed_us = now_us;
 	frame = n->waiting;
 	n->waiting = NULL;

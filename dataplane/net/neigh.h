@@ -49,7 +49,13 @@ enum neigh_answer neigh_find(
 // Leave one frame until the answer comes. Returns the frame that it displaces, NULL if none. Only after NEIGH_WAIT*.
 void *neigh_leave(struct neigh_table *t, uint8_t nic_port, uint32_t v4, void *frame);
 
-// An ARP packet told us. create: also when nobody asked yet (it was addressed to us). Returns the frame that
-// waited, now to be sent to mac; NULL if none.
-void *neigh_learn(struct neigh_table *t, uint8_t nic_port, uint32_t v4, struct mac mac, bool create,
-	uint64_t now_us);
+// What an ARP packet told us.
+struct neigh_word {
+	uint32_t v4;
+	struct mac mac;
+	uint8_t nic_port;
+	bool to_us; // it was addressed to us: believed also when nobody asked
+};
+
+// Returns the frame that waited, now to be sent to word.mac; NULL if none.
+void *neigh_learn(struct neigh_table *t, struct neigh_word word, uint64_t now_us);

@@ -344,6 +344,7 @@ static void test_neigh_unknown_waits_and_gets_its_frame_back(void **state)
 {
 	static struct neigh_table t;
 	struct mac mac;
+	struct neigh_word word = {.v4 = 0x0a000002, .mac = mac_a};
 	int first, second;
 
 	(void)state;
@@ -352,8 +353,10 @@ static void test_neigh_unknown_waits_and_gets_its_frame_back(void **state)
 	assert_null(neigh_leave(&t, 0, 0x0a000002, &first));
 	assert_int_equal(neigh_find(&t, 0, 0x0a000002, 2000, &mac), NEIGH_WAIT);
 	assert_ptr_equal(neigh_leave(&t, 0, 0x0a000002, &second), &first);
-	assert_null(neigh_learn(&t, 1, 0x0a000002, mac_a, false, 3000)); // another port's neighbour
-	assert_ptr_equal(neigh_learn(&t, 0, 0x0a000002, mac_a, false, 3000), &second);
+	word.nic_port = 1; // another port's neighbour
+	assert_null(neigh_learn(&t, word, 3000));
+	word.nic_port = 0;
+	assert_ptr_equal(neigh_learn(&t, word, 3000), &second);
 	assert_int_equal(neigh_find(&t, 0, 0x0a000002, 4000, &mac), NEIGH_KNOWN);
 	assert_memory_equal(mac.octets, mac_a.octets, 6);
 }
@@ -362,11 +365,12 @@ static void test_neigh_old_entry_is_asked_for_then_forgotten(void **state)
 {
 	static struct neigh_table t;
 	struct mac mac;
+	struct neigh_word word = {.v4 = 0x0a000002, .mac = mac_a, .to_us = true};
 	uint64_t us = 1000;
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
-	assert_null(neigh_learn(&t, 0, 0x0a000002, mac_a, true, us));
+	assert_null(neigh_learn(&t, word, us));
 	us += NEIGH_FRESH_US + 1;
 	assert_int_equal(neigh_find(&t, 0, 0x0a000002, us, &mac), NEIGH_KNOWN_ASK);
 	assert_int_equal(neigh_find(&t, 0, 0x0a000002, us, &mac), NEIGH_KNOWN);
