@@ -8,7 +8,7 @@
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_stack.h"
 
-// The wheel's entry may hang earlier than the first deadline: tcp_timers() then finds nothing due and hangs
+// The wheel's entry may hang earlier than the first deadline: tcp_timer_run() then finds nothing due and hangs
 // it again. So an ACK that moves the retransmission costs one store here and nothing in the wheel.
 static void set(struct tcp_conn *conn, enum tcp_due which, uint64_t due_us)
 {

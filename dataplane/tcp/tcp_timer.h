@@ -40,3 +40,6 @@ void tcp_timer_run(struct tcp_stack *stack, uint64_t now_us, uint32_t budget);
 
 // After this returns no timer will touch conn again.
 void tcp_timer_stop_all(struct tcp_conn *conn);
+
+// What is due by now, at most budget entries of the wheel.
+void tcp_timer_run(struct tcp_stack *stack, uint64_t now_us, uint32_t budget);
