@@ -32,7 +32,8 @@
 #include "supervise/privileges.h"
 
 enum {
-	MBUFS_PER_WORKER = 8192,
+	MBUFS_PER_WORKER = 4096,
+	MBUFS_PER_PORT = 3072, // descriptors of a queue pair, and what is under way
 	BLOCKS_PER_WORKER = 16384,
 	SPOOL_BUFS_PER_WORKER = 1024,
 	TICK_MS = 10,
@@ -100,7 +101,7 @@ static void start_ports(struct edge_process *p, const struct config *config)
 	unsigned workers = config->dataplane.worker_count;
 
 	p->common.mbufs = rte_pktmbuf_pool_create("mbufs",
-		MBUFS_PER_WORKER * workers + 4096 * config->port_count, 256, 0,
+		MBUFS_PER_WORKER * workers + MBUFS_PER_PORT * config->port_count, 256, 0,
 		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (p->common.mbufs == NULL)
 		die("not enough memory for packet buffers: raise dataplane.memory");

@@ -7,21 +7,21 @@
 
 void block_pool_init(struct block_pool *pool, void *memory, uint32_t count)
 {
-	*pool = (struct block_pool){.memory = memory, .count = count};
-	for (uint32_t i = count; i > 0; i--)
-		block_pool_give(pool, pool->memory + (size_t)(i - 1) * LIMIT_BLOCK_OCTETS);
+	*pool = (struct block_pool){.memory = memory, .count = count, .free_count = count};
 }
 
 void *block_pool_take(struct block_pool *pool)
 {
 	void *block = pool->free_list;
 
-	if (block == NULL) {
+	if (block == NULL && pool->fresh == pool->count) {
 		pool->exhausted++;
 		return NULL;
 	}
-	memcpy(&pool->free_list, block, sizeof(pool->free_list));
 	pool->free_count--;
+	if (block == NULL)
+		return pool->memory + (size_t)pool->fresh++ * LIMIT_BLOCK_OCTETS;
+	memcpy(&pool->free_list, block, sizeof(pool->free_list));
 	return block;
 }
 

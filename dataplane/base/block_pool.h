@@ -13,6 +13,7 @@ struct block_pool {
 	uint8_t *memory;
 	void *free_list; // first octets of a free block point to the next
 	uint32_t count, free_count;
+	uint32_t fresh;     // blocks from here on were never taken, and their memory not touched
 	uint64_t exhausted; // times that nothing was left
 };
 
