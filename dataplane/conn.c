@@ -2,78 +2,19 @@
 
 #include <string.h>
 
+#include "dataplane/conn_log.h"
 #include "dataplane/mail.h"
 #include "policy/class_table.h"
 #include "policy/policy.h"
 #include "spool/message_id.h"
 
-enum {
-	WALK_STEP = 256,
-	LOG_LEVEL_DECISIONS = 1,
-	LOG_LEVEL_SESSIONS = 2,
-};
+enum { WALK_STEP = 256 };
 
 static const struct slice no_arg;
-
-// ---- Logs and counters
 
 static struct edge_vserver_counters *counters(const struct worker *w, const struct conn *c)
 {
 	return &w->shared->vservers[c->slot];
-}
-
-struct log_record conn_log_record(const struct worker *w, const struct conn *c)
-{
-	struct log_record r = {.wall_us = w->wall_us,
-		.epoch = c->epoch,
-		.session = c->session,
-		.class = c->class,
-		.vserver = c->vserver};
-
-	r.client = *tcp_conn_peer(c->tcp, &r.client_port);
-	r.local = *tcp_conn_local(c->tcp, &r.local_port);
-	return r;
-}
-
-static uint16_t add_text(struct log_record *r, uint32_t *at, struct slice text)
-{
-	uint16_t n =
-		(uint16_t)(text.len < LOG_TEXT_OCTETS - *at ? text.len : LOG_TEXT_OCTETS - *at);
-
-	memcpy(r->text + *at, text.at, n);
-	*at += n;
-	return n;
-}
-
-static void add_texts(struct log_record *r, struct conn *c, struct slice recipient)
-{
-	const struct smtp_transaction *t = c->smtp.txn;
-	struct slice sender = t != NULL ? (struct slice){t->sender.text, t->sender.len} : no_arg;
-	uint32_t at = 0;
-
-	r->sender_len = add_text(r, &at, sender);
-	r->recipient_len = add_text(r, &at, recipient);
-	r->helo_len = add_text(r, &at, smtp_session_helo(&c->smtp));
-	r->rcpt_count = t != NULL ? t->rcpt_count : 0;
-}
-
-static bool log_wants(const struct worker *w, uint32_t level)
-{
-	return atomic_load_explicit(&w->edge->tunables.log_level, memory_order_relaxed) >= level;
-}
-
-static void log_session(
-	struct worker *w, struct conn *c, enum log_event event, enum smtp_reply reply)
-{
-	struct log_record r = conn_log_record(w, c);
-
-	r.event = (uint8_t)event;
-	r.reply = (uint8_t)reply;
-	r.reply_code = c->last_code;
-	r.verdict = event == LOG_CONNECT_REFUSED ? POLICY_REFUSE : POLICY_ACCEPT;
-	r.rule = event == LOG_CONNECT_REFUSED ? POLICY_RULE_CONNECT_LIST : POLICY_RULE_NONE;
-	add_texts(&r, c, no_arg);
-	worker_log(w, &r);
 }
 
 // ---- Replies
@@ -210,13 +151,12 @@ static void greet(struct worker *w, struct conn *c, enum smtp_reply greeting)
 	if (!send_reply(w, c, &io))
 		return;
 	if (greeting == SMTP_REPLY_GREETING) {
-		if (log_wants(w, LOG_LEVEL_SESSIONS))
-			log_session(w, c, LOG_CONNECT, greeting);
+		conn_log_session(w, c, LOG_CONNECT, greeting);
 		arm_deadline(w, c);
 		return;
 	}
 	edge_count(&counters(w, c)->refused_connect, 1);
-	log_session(w, c, LOG_CONNECT_REFUSED, greeting);
+	conn_log_session(w, c, LOG_CONNECT_REFUSED, greeting);
 	begin_close(w, c);
 }
 
@@ -259,24 +199,6 @@ static struct smtp_step judge_mail(struct worker *w, struct conn *c)
 	return give(w, c, SMTP_REPLY_MAIL_OK, no_arg);
 }
 
-static void log_rcpt(
-	struct worker *w, struct conn *c, struct policy_verdict verdict, enum smtp_reply reply)
-{
-	struct log_record r;
-	const struct smtp_path *p = c->smtp.candidate;
-
-	if (verdict.kind == POLICY_ACCEPT && !log_wants(w, LOG_LEVEL_DECISIONS))
-		return;
-	r = conn_log_record(w, c);
-	r.event = LOG_RCPT;
-	r.verdict = (uint8_t)verdict.kind;
-	r.rule = (uint8_t)verdict.rule;
-	r.reply = (uint8_t)reply;
-	r.reply_code = smtp_reply_code(reply);
-	add_texts(&r, c, (struct slice){p->text, p->len});
-	worker_log(w, &r);
-}
-
 static void count_rcpt(struct worker *w, struct conn *c, struct policy_verdict verdict)
 {
 	struct edge_vserver_counters *n = counters(w, c);
@@ -309,7 +231,7 @@ static struct smtp_step judge_rcpt(struct worker *w, struct conn *c)
 	struct policy_verdict verdict = policy_rcpt(w->policy->snapshot, client, domain);
 
 	count_rcpt(w, c, verdict);
-	log_rcpt(w, c, verdict, replies[verdict.kind]);
+	conn_log_rcpt(w, c, verdict, replies[verdict.kind]);
 	return give(w, c, replies[verdict.kind], no_arg);
 }
 
@@ -320,16 +242,8 @@ static struct smtp_step judge_data(struct worker *w, struct conn *c)
 
 static void forget_message(struct worker *w, struct conn *c, enum smtp_reply reply)
 {
-	struct log_record r = conn_log_record(w, c);
-
 	edge_count(&counters(w, c)->messages_refused, 1);
-	r.event = LOG_MESSAGE_REFUSED;
-	r.verdict = POLICY_REFUSE;
-	r.reply = (uint8_t)reply;
-	r.reply_code = reply != SMTP_REPLY_NONE ? smtp_reply_code(reply) : 0;
-	r.message_id = c->message_id;
-	add_texts(&r, c, no_arg);
-	worker_log(w, &r);
+	conn_log_message_refused(w, c, reply);
 	mail_abort(w, c);
 }
 
@@ -441,21 +355,6 @@ static bool ready_for_input(struct worker *w, struct conn *c)
 	return true;
 }
 
-// A recipient refused for its form, before any policy was asked: the log has the command line.
-static void log_form(struct worker *w, struct conn *c, struct slice line)
-{
-	struct log_record r = conn_log_record(w, c);
-
-	edge_count(&counters(w, c)->rcpt_refused, 1);
-	r.event = LOG_RCPT;
-	r.verdict = POLICY_REFUSE;
-	r.rule = POLICY_RULE_NONE;
-	r.reply = SMTP_REPLY_RCPT_FORM;
-	r.reply_code = smtp_reply_code(SMTP_REPLY_RCPT_FORM);
-	add_texts(&r, c, (struct slice){line.at, line.len >= 2 ? line.len - 2 : 0});
-	worker_log(w, &r);
-}
-
 static size_t feed(struct worker *w, struct conn *c, struct slice in)
 {
 	size_t done = 0;
@@ -470,8 +369,10 @@ static size_t feed(struct worker *w, struct conn *c, struct slice in)
 			c->body->octets = io.body.len;
 			mail_added(w, c);
 		}
-		if (io.replied == SMTP_REPLY_RCPT_FORM)
-			log_form(w, c, (struct slice){in.at + done, step.consumed});
+		if (io.replied == SMTP_REPLY_RCPT_FORM) {
+			edge_count(&counters(w, c)->rcpt_refused, 1);
+			conn_log_rcpt_form(w, c, (struct slice){in.at + done, step.consumed});
+		}
 		done += step.consumed;
 		if (send_reply(w, c, &io))
 			need = serve(w, c, step);
@@ -536,31 +437,14 @@ static void conn_deadline(void *user, struct tcp_conn *tcp, uint64_t now_us)
 
 // ---- Answers of the spooler
 
-static void log_queued(struct worker *w, struct conn *c)
-{
-	struct log_record r = conn_log_record(w, c);
-	struct smtp_rcpt_cursor cursor = {0};
-	struct slice first = no_arg;
-
-	(void)smtp_session_next_rcpt(c->smtp.txn, &cursor, &first);
-	r.event = LOG_QUEUED;
-	r.message_id = c->message_id;
-	r.octets = c->smtp.txn->body_octets;
-	r.reply = SMTP_REPLY_QUEUED;
-	r.reply_code = smtp_reply_code(SMTP_REPLY_QUEUED);
-	add_texts(&r, c, first);
-	if (log_wants(w, LOG_LEVEL_DECISIONS))
-		worker_log(w, &r);
-	edge_count(&counters(w, c)->messages, 1);
-	edge_count(&counters(w, c)->octets, r.octets);
-}
-
 static void finish_message(struct worker *w, struct conn *c, enum err status)
 {
 	char id[MESSAGE_ID_TEXT_MAX];
 
 	if (status == ERR_OK) {
-		log_queued(w, c);
+		edge_count(&counters(w, c)->messages, 1);
+		edge_count(&counters(w, c)->octets, c->smtp.txn->body_octets);
+		conn_log_queued(w, c);
 		message_id_print(c->message_id, id);
 		c->message_open = false;
 		(void)serve(w, c,
@@ -646,8 +530,7 @@ static void conn_closed(
 	if (c->stalled)
 		unstall(w, c);
 	uncount(w, c);
-	if (log_wants(w, LOG_LEVEL_SESSIONS))
-		log_session(w, c, LOG_DISCONNECT, SMTP_REPLY_NONE);
+	conn_log_session(w, c, LOG_DISCONNECT, SMTP_REPLY_NONE);
 	smtp_session_free(&c->smtp);
 }
 

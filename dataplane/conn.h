@@ -54,6 +54,3 @@ bool conn_walk(struct worker *w);
 
 // Wait for a body buffer (mail.c).
 void conn_stall(struct worker *w, struct conn *c);
-
-// Fill in what every log record of this session has.
-struct log_record conn_log_record(const struct worker *w, const struct conn *c);
