@@ -57,7 +57,6 @@ struct tcp_conn *tcp_conn_take(
 	clear(stack, conn, index);
 	conn->tuple = *tuple;
 	conn->nic_port = nic_port;
-	conn->ts_offset = tcp_tuple_timestamp_offset(&stack->config.secret, tuple);
 	tcp_table_add(stack, conn);
 	stack->in_use++;
 	return conn;

@@ -125,6 +125,7 @@ struct tcp_conn {
 	// Fourth line: time.
 	struct timer timer;
 	uint64_t due_us[TCP_DUE_COUNT]; // 0: not
+	uint32_t hash;                  // of the tuple, for the table
 };
 
 // A slot with tuple in the table, CLOSED until its first tcp_conn_enter(); NULL: none left.

@@ -50,17 +50,20 @@ static void take_options(struct tcp_conn *conn, const struct segment *s)
 	conn->rcv_adv = conn->rcv_nxt;
 }
 
-static void take_isn(struct tcp_conn *conn, uint32_t isn)
+// old_snd_max: of the connection that had the tuple before, or NULL. RFC 1122 4.2.2.13: beyond any number it used, even
+// if it was faster than the clock of RFC 6528.
+static void take_isn(struct tcp_conn *conn, const uint32_t *old_snd_max, uint64_t now_us)
 {
-	conn->snd_una = isn;
-	conn->snd_nxt = conn->snd_max = isn + 1;
+	struct tcp_tuple_wire wire =
+		tcp_tuple_wire(&conn->stack->config.secret, &conn->tuple, now_us);
+
+	if (old_snd_max != NULL && seq_le(wire.isn, *old_snd_max))
+		wire.isn = *old_snd_max + 1;
+	conn->ts_offset = wire.timestamp_offset;
+	conn->snd_una = wire.isn;
+	conn->snd_nxt = conn->snd_max = wire.isn + 1;
 	conn->flags |= TCP_F_SEND_SYN;
 	tcp_conn_touch(conn);
-}
-
-static uint32_t isn_for(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint64_t now_us)
-{
-	return tcp_tuple_isn(&stack->config.secret, tuple, now_us);
 }
 
 static bool has_room(struct tcp_stack *stack, uint64_t now_us)
@@ -73,8 +76,8 @@ static bool has_room(struct tcp_stack *stack, uint64_t now_us)
 }
 
 // RFC 9293 3.10.7.2, third. Octets and FIN that ride on the SYN are not taken; the peer sends them again.
-static enum drop open_passive(
-	struct tcp_stack *stack, const struct segment *s, uint32_t isn, uint64_t now_us)
+static enum drop open_passive(struct tcp_stack *stack, const struct segment *s,
+	const uint32_t *old_snd_max, uint64_t now_us)
 {
 	const struct tcp_stack_config *config = &stack->config;
 	struct tcp_tuple tuple = tcp_tuple_of_input(s);
@@ -94,7 +97,7 @@ static enum drop open_passive(
 	tcp_conn_enter(conn, TCP_ST_SYN_RECEIVED);
 	take_options(conn, s);
 	conn->ts_recent_hour = (uint16_t)(now_us >> 32);
-	take_isn(conn, isn);
+	take_isn(conn, old_snd_max, now_us);
 	return DROP_NONE;
 }
 
@@ -115,19 +118,13 @@ enum drop tcp_handshake_no_conn(
 	}
 	if ((s->flags & (SEGMENT_SYN | SEGMENT_FIN)) != SEGMENT_SYN)
 		return DROP_TCP_BAD;
-	return open_passive(stack, s, isn_for(stack, &tuple, now_us), now_us);
+	return open_passive(stack, s, NULL, now_us);
 }
 
 enum drop tcp_handshake_reopen(
 	struct tcp_stack *stack, const struct segment *s, uint32_t old_snd_max, uint64_t now_us)
 {
-	struct tcp_tuple tuple = tcp_tuple_of_input(s);
-	uint32_t isn = isn_for(stack, &tuple, now_us);
-
-	// RFC 1122 4.2.2.13: larger than any number the old connection used, even if it was faster than the clock of RFC 6528.
-	if (seq_le(isn, old_snd_max))
-		isn = old_snd_max + 1;
-	return open_passive(stack, s, isn, now_us);
+	return open_passive(stack, s, &old_snd_max, now_us);
 }
 
 void tcp_handshake_begin(struct tcp_conn *conn, uint64_t now_us)
@@ -135,7 +132,7 @@ void tcp_handshake_begin(struct tcp_conn *conn, uint64_t now_us)
 	tcp_conn_enter(conn, TCP_ST_SYN_SENT);
 	conn->flags |= TCP_F_ACTIVE | TCP_F_SCALE | TCP_F_TIMESTAMPS;
 	conn->rcv_scale = conn->stack->receive_scale;
-	take_isn(conn, isn_for(conn->stack, &conn->tuple, now_us));
+	take_isn(conn, NULL, now_us);
 }
 
 // RFC 9293 3.10.7.4, fifth, SYN-RECEIVED, and 3.10.7.3, fourth: the application hears of it.

@@ -43,12 +43,13 @@ struct tcp_conn *tcp_table_find(const struct tcp_stack *stack, const struct tcp_
 	return NULL;
 }
 
-void tcp_table_add(struct tcp_stack *stack, const struct tcp_conn *conn)
+void tcp_table_add(struct tcp_stack *stack, struct tcp_conn *conn)
 {
 	struct tcp_table *table = &stack->table;
 	uint32_t hash = tcp_tuple_hash(&stack->config.secret, &conn->tuple);
 	uint32_t i = hash & table->mask;
 
+	conn->hash = hash;
 	while (table->entries[i].slot != 0)
 		i = (i + 1) & table->mask;
 	table->entries[i] = (struct tcp_table_entry){hash, conn->index + 1};
@@ -73,7 +74,7 @@ static void close_gap(struct tcp_table *table, uint32_t hole)
 void tcp_table_remove(struct tcp_stack *stack, const struct tcp_conn *conn)
 {
 	struct tcp_table *table = &stack->table;
-	uint32_t i = tcp_tuple_hash(&stack->config.secret, &conn->tuple) & table->mask;
+	uint32_t i = conn->hash & table->mask;
 
 	while (table->entries[i].slot != conn->index + 1) {
 		assert(table->entries[i].slot != 0);

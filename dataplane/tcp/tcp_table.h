@@ -30,8 +30,8 @@ void tcp_table_init(struct tcp_table *table, void *memory, uint32_t conns);
 // NULL: no such connection.
 struct tcp_conn *tcp_table_find(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
 
-// conn's tuple must not be in the table.
-void tcp_table_add(struct tcp_stack *stack, const struct tcp_conn *conn);
+// conn's tuple must not be in the table. Sets conn->hash.
+void tcp_table_add(struct tcp_stack *stack, struct tcp_conn *conn);
 
 // conn must be in the table.
 void tcp_table_remove(struct tcp_stack *stack, const struct tcp_conn *conn);

@@ -1,8 +1,8 @@
 #include "tcp/tcp_tuple.h"
 
-enum tag { TAG_TABLE, TAG_ISN, TAG_TIMESTAMP };
+enum tag { TAG_TABLE, TAG_WIRE };
 
-// One secret, three uses: the tag keeps a value seen on the wire from telling anything about the table.
+// One secret, two uses: the tag keeps a value seen on the wire from telling anything about the table.
 static uint64_t keyed(const struct siphash_key *secret, const struct tcp_tuple *t, enum tag tag)
 {
 	struct {
@@ -35,12 +35,11 @@ uint32_t tcp_tuple_hash(const struct siphash_key *secret, const struct tcp_tuple
 	return (uint32_t)keyed(secret, t, TAG_TABLE);
 }
 
-uint32_t tcp_tuple_isn(const struct siphash_key *secret, const struct tcp_tuple *t, uint64_t now_us)
+// The halves of one result serve both: neither tells anything about the other.
+struct tcp_tuple_wire tcp_tuple_wire(
+	const struct siphash_key *secret, const struct tcp_tuple *t, uint64_t now_us)
 {
-	return (uint32_t)(keyed(secret, t, TAG_ISN) + now_us / 4);
-}
+	uint64_t both = keyed(secret, t, TAG_WIRE);
 
-uint32_t tcp_tuple_timestamp_offset(const struct siphash_key *secret, const struct tcp_tuple *t)
-{
-	return (uint32_t)keyed(secret, t, TAG_TIMESTAMP);
+	return (struct tcp_tuple_wire){(uint32_t)(both + now_us / 4), (uint32_t)(both >> 32)};
 }

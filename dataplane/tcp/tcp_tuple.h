@@ -31,9 +31,12 @@ static inline bool tcp_tuple_eq(const struct tcp_tuple *a, const struct tcp_tupl
 // Place in the table. Keyed, or strangers choose where their connections collide.
 uint32_t tcp_tuple_hash(const struct siphash_key *secret, const struct tcp_tuple *t);
 
-// RFC 6528: M + F(tuple, secret), where M counts 4 us.
-uint32_t tcp_tuple_isn(
-	const struct siphash_key *secret, const struct tcp_tuple *t, uint64_t now_us);
+// What of a connection shows on the wire and must tell strangers nothing.
+struct tcp_tuple_wire {
+	uint32_t isn; // RFC 6528: M + F(tuple, secret), where M counts 4 us
+	uint32_t
+		timestamp_offset; // RFC 7323 5.4: added to our clock, or it tells how long we are up
+};
 
-// RFC 7323 5.4: added to our clock, so that timestamps do not tell how long we are up.
-uint32_t tcp_tuple_timestamp_offset(const struct siphash_key *secret, const struct tcp_tuple *t);
+struct tcp_tuple_wire tcp_tuple_wire(
+	const struct siphash_key *secret, const struct tcp_tuple *t, uint64_t now_us);
