@@ -5,9 +5,11 @@ usage: deliver_test.py BUILD_DIR [NAME...]     (no root, standard library only; 
 """
 
 import collections
+import contextlib
 import email
 import json
 import os
+import pwd
 import random
 import shutil
 import socket
@@ -22,7 +24,7 @@ BUILD = os.path.abspath(sys.argv[1])
 
 CONFIG = """\
 dataplane: {{workers: [1]}}
-control: {{socket: {dir}/control.sock}}
+control: {{socket: {dir}/control.sock, user: {user}}}
 ports:
   - device: net_null0
     addresses: [10.12.170.5/24]
@@ -49,7 +51,10 @@ def free_port():
 class World:
     """One spool, one fake edge, one postern-deliver."""
 
+    open = []  # those that a failed test did not end
+
     def __init__(self, routes, concurrency=10, retry=1, expire=3600, segment=4 << 20, extra=""):
+        World.open.append(self)
         self.dir = tempfile.mkdtemp(prefix="deliver-test-")
         self.log_path = self.dir + "/log"
         self.settings = dict(concurrency=concurrency, retry=retry, expire=expire, extra=extra)
@@ -67,7 +72,7 @@ class World:
         lines = "\n".join('  - {domains: ["%s"], to: [%s]}' % (
             domain, ", ".join('"%s"' % (p if isinstance(p, str) else "127.0.0.1:%d" % p) for p in ports)) for domain, ports in routes)
         with open(self.dir + "/postern.yaml", "w") as f:
-            f.write(CONFIG.format(dir=self.dir, routes=lines, **self.settings))
+            f.write(CONFIG.format(dir=self.dir, user=pwd.getpwuid(os.getuid()).pw_name, routes=lines, **self.settings))
 
     def say(self, line):
         self.edge.stdin.write(line.encode() + b"\n")
@@ -116,7 +121,9 @@ class World:
         self.wait(lambda: self.count()["messages"] == 0, seconds)
 
     def end(self):
-        self.edge.stdin.close()
+        World.open.remove(self)
+        with contextlib.suppress(BrokenPipeError):
+            self.edge.stdin.close()
         self.edge.wait()
         self.log.close()
         shutil.rmtree(self.dir)
@@ -229,6 +236,7 @@ def test_null_sender_is_never_answered():
     w.put(b"x\r\n", "s@example.org", "b@example.net")
     # The second one's DSN is refused as well: two removed, one bounced, nothing left.
     w.wait(lambda: w.count()["removed"] == 2)
+    w.wait_empty()
     count = w.count()
     assert count["bounced"] == 1 and count["messages"] == 0 and conserved(count), count
     assert peer.mails == []
@@ -461,6 +469,8 @@ def main():
         except Exception as e:
             failed += 1
             print("not ok %s: %s: %s" % (name, type(e).__name__, e), flush=True)
+        for world in World.open[:]:
+            world.end()
     return 1 if failed else 0
 
 
