@@ -43,6 +43,7 @@ struct address_set address_set_all(struct arena *arena);
 struct address_set address_set_of_list(
 	struct arena *arena, const struct config_list *list, struct address_set unwritten);
 
+// For tests.
 struct address_set address_set_union(
 	struct arena *arena, struct address_set a, struct address_set b);
 struct address_set address_set_intersect(
@@ -50,6 +51,7 @@ struct address_set address_set_intersect(
 struct address_set address_set_subtract(
 	struct arena *arena, struct address_set a, struct address_set b);
 
+// For tests.
 bool address_set_has(struct address_set set, address_key key);
 
 // The first run of addresses that are both in the set and in the range. False: none.

@@ -183,18 +183,3 @@ void config_free(struct config *config)
 	if (config != NULL)
 		arena_free(config->arena); // the configuration itself is in it
 }
-
-static void print_mistake(void *user, const char *path, struct config_pos pos, const char *message)
-{
-	(void)fprintf(user, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
-}
-
-bool config_check_print(const char *path, FILE *out)
-{
-	struct config *config = config_load(path, -1, print_mistake, out);
-
-	const bool good = config != NULL;
-
-	config_free(config);
-	return good;
-}

@@ -186,6 +186,3 @@ typedef void config_mistake_fn(
 struct config *config_load(const char *path, int text_fd, config_mistake_fn *mistake, void *user);
 
 void config_free(struct config *config);
-
-// The same for `--check`: print FILE:LINE:COLUMN: message for each mistake. True: there is none.
-bool config_check_print(const char *path, FILE *out);

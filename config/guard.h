@@ -15,6 +15,7 @@
 
 void guard_check(const struct config *config, struct reader *reader);
 
-// Clients that can connect to a virtual server and relay there without logging in. Takes at most guard_octets() of the arena.
+// For tests. Clients that can connect to a virtual server and relay there without logging in. Takes at most guard_octets() of the arena.
 struct address_set guard_relay_clients(struct arena *arena, const struct config_vserver *vserver);
+// For tests.
 size_t guard_octets(const struct config_vserver *vserver);

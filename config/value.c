@@ -77,7 +77,7 @@ const char *value_bool(const char *text, bool *out)
 	return *out || strcmp(text, "false") == 0 ? NULL : "expected true or false";
 }
 
-const char *value_port(const char *text, uint16_t *out)
+static const char *port_number(const char *text, uint16_t *out)
 {
 	uint64_t port;
 
@@ -225,12 +225,12 @@ const char *value_endpoint(const char *text, const char **host, size_t *host_len
 			return "expected [ADDRESS] or [ADDRESS]:PORT";
 		*host = text + 1;
 		*host_len = (size_t)(bracket - text) - 1;
-		return bracket[1] == ':' ? value_port(bracket + 2, port) : NULL;
+		return bracket[1] == ':' ? port_number(bracket + 2, port) : NULL;
 	}
 	if (colon == NULL || strchr(text, ':') != colon) // several colons: a bare v6 address
 		return NULL;
 	*host_len = (size_t)(colon - text);
-	return value_port(colon + 1, port);
+	return port_number(colon + 1, port);
 }
 
 static const char *label(const char **text)

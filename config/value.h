@@ -29,7 +29,6 @@ const char *value_number(const char *text, uint64_t *out);
 const char *value_octets(const char *text, uint64_t *out);   // "65536", "64KiB", "512MiB", "2GiB"
 const char *value_duration(const char *text, uint64_t *out); // seconds: "300s", "5m", "12h", "2d"
 const char *value_bool(const char *text, bool *out);         // "true", "false"
-const char *value_port(const char *text, uint16_t *out);
 
 // One address, v4 in four decimal numbers. A name or v6 is VALUE_LATER.
 const char *value_v4(const char *text, struct ip_addr *out);

@@ -202,9 +202,3 @@ void inject_reset(struct inject *in)
 		*m = (struct open_message){0};
 	}
 }
-
-void inject_free(struct inject *in)
-{
-	inject_reset(in);
-	free(in);
-}

@@ -29,4 +29,3 @@ void inject_poll(struct inject *inject);
 
 // The channel is gone: messages not complete are forgotten; those that are stay and are committed.
 void inject_reset(struct inject *inject);
-void inject_free(struct inject *inject);

@@ -88,6 +88,26 @@ static void arm_deadline(struct worker *w, struct conn *c)
 	tcp_set_deadline(c->tcp, w->now_us + s * 1000000);
 }
 
+// ---- Waiting for buffers
+
+static void stall(struct worker *w, struct conn *c)
+{
+	if (c->stalled)
+		return;
+	c->stalled = true;
+	c->stall_prev = w->stalled_last;
+	c->stall_next = NULL;
+	*(w->stalled_last != NULL ? &w->stalled_last->stall_next : &w->stalled_first) = c;
+	w->stalled_last = c;
+}
+
+static void unstall(struct worker *w, struct conn *c)
+{
+	*(c->stall_prev != NULL ? &c->stall_prev->stall_next : &w->stalled_first) = c->stall_next;
+	*(c->stall_next != NULL ? &c->stall_next->stall_prev : &w->stalled_last) = c->stall_prev;
+	c->stalled = false;
+}
+
 // ---- Birth
 
 static void resolve(struct worker *w, struct conn *c)
@@ -251,7 +271,7 @@ static struct smtp_step want_commit(struct worker *w, struct conn *c)
 {
 	c->commit_wanted = !mail_commit(w, c);
 	if (c->commit_wanted)
-		conn_stall(w, c);
+		stall(w, c);
 	return (struct smtp_step){.need = SMTP_NEED_COMMIT};
 }
 
@@ -349,7 +369,7 @@ static bool ready_for_input(struct worker *w, struct conn *c)
 	if (tcp_send_space(c->tcp) < SMTP_REPLY_MAX_OCTETS)
 		return false; // the peer does not read its replies: conn_acked() goes on
 	if (c->smtp.state == SMTP_ST_BODY && c->message_open && !mail_room(w, c)) {
-		conn_stall(w, c);
+		stall(w, c);
 		return false;
 	}
 	return true;
@@ -473,26 +493,6 @@ void conn_answer(struct worker *w, const struct spool_answer *answer)
 		begin_close(w, c);
 	else if (still_welcome(w, c))
 		tcp_resume(tcp, w->now_us);
-}
-
-// ---- Waiting for buffers
-
-void conn_stall(struct worker *w, struct conn *c)
-{
-	if (c->stalled)
-		return;
-	c->stalled = true;
-	c->stall_prev = w->stalled_last;
-	c->stall_next = NULL;
-	*(w->stalled_last != NULL ? &w->stalled_last->stall_next : &w->stalled_first) = c;
-	w->stalled_last = c;
-}
-
-static void unstall(struct worker *w, struct conn *c)
-{
-	*(c->stall_prev != NULL ? &c->stall_prev->stall_next : &w->stalled_first) = c->stall_next;
-	*(c->stall_next != NULL ? &c->stall_next->stall_prev : &w->stalled_last) = c->stall_prev;
-	c->stalled = false;
 }
 
 void conn_retry_stalled(struct worker *w)

@@ -51,6 +51,3 @@ void conn_retry_stalled(struct worker *w);
 
 // Look at a few open sessions whose virtual server may have changed its state; false: all seen.
 bool conn_walk(struct worker *w);
-
-// Wait for a body buffer (mail.c).
-void conn_stall(struct worker *w, struct conn *c);

@@ -47,6 +47,29 @@ void transmit_frame(struct worker *w, unsigned port, struct rte_mbuf *m)
 		burst(w, port);
 }
 
+// Ask for v4 on this port, or announce it when it is our own.
+static void arp_request(struct worker *w, unsigned port, uint32_t v4)
+{
+	const struct iface *iface = &w->common->ports->ports[port].iface;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(w->common->mbufs);
+	uint32_t sender = iface->addresses[0].v4;
+
+	if (m == NULL) {
+		edge_count(&w->shared->tx_dropped, 1);
+		return;
+	}
+	for (uint8_t i = 0; i < iface->address_count; i++) {
+		if (((iface->addresses[i].v4 ^ v4) & iface->addresses[i].mask) == 0)
+			sender = iface->addresses[i].v4;
+	}
+	if (iface_has(iface, v4))
+		sender = v4;
+	m->data_len =
+		(uint16_t)arp_build_request(rte_pktmbuf_mtod(m, uint8_t *), iface->mac, sender, v4);
+	m->pkt_len = m->data_len;
+	transmit_frame(w, port, m);
+}
+
 static bool port_of(const struct worker *w, uint32_t local, unsigned *port)
 {
 	for (unsigned p = 0; p < w->common->ports->count; p++) {
@@ -74,7 +97,7 @@ static void resolve(struct worker *w, unsigned p, uint32_t next_hop, struct rte_
 			drop(w, displaced);
 	}
 	if (known == NEIGH_KNOWN_ASK || known == NEIGH_WAIT_ASK)
-		transmit_arp_request(w, p, next_hop);
+		arp_request(w, p, next_hop);
 }
 
 void transmit_segment(void *worker, const struct segment *s)
@@ -108,37 +131,15 @@ void transmit_segment(void *worker, const struct segment *s)
 	resolve(w, p, next_hop, m);
 }
 
-void transmit_arp_request(struct worker *w, unsigned port, uint32_t v4)
-{
-	const struct iface *iface = &w->common->ports->ports[port].iface;
-	struct rte_mbuf *m = rte_pktmbuf_alloc(w->common->mbufs);
-	uint32_t sender = iface->addresses[0].v4;
-
-	if (m == NULL) {
-		edge_count(&w->shared->tx_dropped, 1);
-		return;
-	}
-	for (uint8_t i = 0; i < iface->address_count; i++) {
-		if (((iface->addresses[i].v4 ^ v4) & iface->addresses[i].mask) == 0)
-			sender = iface->addresses[i].v4;
-	}
-	if (iface_has(iface, v4))
-		sender = v4;
-	m->data_len =
-		(uint16_t)arp_build_request(rte_pktmbuf_mtod(m, uint8_t *), iface->mac, sender, v4);
-	m->pkt_len = m->data_len;
-	transmit_frame(w, port, m);
-}
-
 void transmit_announce(struct worker *w)
 {
 	for (unsigned p = 0; p < w->common->ports->count; p++) {
 		const struct iface *iface = &w->common->ports->ports[p].iface;
 
 		for (uint8_t i = 0; i < iface->address_count; i++)
-			transmit_arp_request(w, p, iface->addresses[i].v4);
+			arp_request(w, p, iface->addresses[i].v4);
 		if (iface->has_gateway && iface->address_count != 0)
-			transmit_arp_request(w, p, iface->gateway);
+			arp_request(w, p, iface->gateway);
 	}
 }
 

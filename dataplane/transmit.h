@@ -16,9 +16,6 @@ void transmit_segment(void *worker, const struct segment *s);
 // A complete frame for this port; takes m.
 void transmit_frame(struct worker *w, unsigned port, struct rte_mbuf *m);
 
-// Ask for v4 on this port, or announce it when it is our own.
-void transmit_arp_request(struct worker *w, unsigned port, uint32_t v4);
-
 // Tell all links which addresses are ours, and ask for the gateways.
 void transmit_announce(struct worker *w);
 

@@ -250,7 +250,8 @@ void deliver_mistake(void *user, const char *path, struct config_pos pos, const 
 	log_line("%s:%u:%u: %s", path, pos.line, pos.column, message);
 }
 
-void deliver_configure(struct deliver *d, int config_fd)
+// Begin to use another configuration text; a bad one changes nothing.
+static void configure(struct deliver *d, int config_fd)
 {
 	struct config *config = config_load(d->config_path, config_fd, deliver_mistake, NULL);
 	struct config *old = d->config;
@@ -299,7 +300,7 @@ static void on_link_record(struct deliver *d, const struct child_link_record *re
 		return;
 	}
 	if (record->kind == CHILD_LINK_CONFIG && fd >= 0)
-		deliver_configure(d, fd);
+		configure(d, fd);
 	else if (record->kind == CHILD_LINK_STOP)
 		deliver_stop(d);
 	if (fd >= 0)

@@ -66,6 +66,3 @@ void deliver_plan(struct deliver *d);
 
 // A config_mistake_fn that logs.
 void deliver_mistake(void *user, const char *path, struct config_pos pos, const char *message);
-
-// Begin to use another configuration text; a bad one changes nothing.
-void deliver_configure(struct deliver *d, int config_fd);

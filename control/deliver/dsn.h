@@ -39,4 +39,5 @@ char *dsn_write(const struct dsn *dsn, size_t *octets);
 enum {
 	DSN_STATUS_MAX = 16,
 };
+// For tests.
 char *dsn_status(const char *text, char out[DSN_STATUS_MAX]);

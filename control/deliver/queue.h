@@ -75,6 +75,7 @@ struct queue {
 };
 
 void queue_init(struct queue *q, size_t messages_max);
+// For tests: the process ends by exit().
 void queue_free(struct queue *q);
 
 enum queue_added {

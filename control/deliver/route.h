@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-// The route whose domains match best: an exact name before ".suffix" (the longest one) before "*"; among equals the first written. NULL: none.
+// For tests. The route whose domains match best: an exact name before ".suffix" (the longest one) before "*"; among equals the first written. NULL: none.
 // domain: in any case, with or without a final dot.
 const struct config_route *route_find(const struct config *config, const char *domain);
 

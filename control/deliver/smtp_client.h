@@ -152,6 +152,8 @@ unsigned smtp_client_give_up(struct smtp_client *c, const char *why);
 // No control characters, no space or angle bracket outside quotes, and short enough for a command line. Every address of a mail must be.
 bool smtp_client_is_sendable(const char *address);
 
+// For tests: they print the table.
 const char *smtp_client_state_name(enum smtp_client_state state);
+// For tests.
 const char *smtp_client_event_name(enum smtp_client_event ev);
 unsigned smtp_client_state_seconds(enum smtp_client_state state);

@@ -9,10 +9,11 @@ enum {
 	LIMIT_COMMAND_LINE_OCTETS = 512,  // with CRLF; more: 500 5.5.2, counted as an error
 	LIMIT_COMMAND_READ_OCTETS = 4096, // a line with no end by then: 500 5.5.2 and close
 	LIMIT_PATH_OCTETS = 256,          // more: 501 5.1.7 or 5.1.3
-	LIMIT_LOCAL_PART_OCTETS = 128,    // more: 501; RFC 5321 has 64, but VERP and SRS senders are longer
-	LIMIT_DOMAIN_OCTETS = 255,        // more: 501
-	LIMIT_RECIPIENTS = 1000,          // more: 452 4.5.3 for each
-	LIMIT_ERRORS = 20,                // then 421 4.7.0 and close
+	LIMIT_LOCAL_PART_OCTETS =
+		128, // more: 501; RFC 5321 has 64, but VERP and SRS senders are longer
+	LIMIT_DOMAIN_OCTETS = 255, // more: 501
+	LIMIT_RECIPIENTS = 1000,   // more: 452 4.5.3 for each
+	LIMIT_ERRORS = 20,         // then 421 4.7.0 and close
 	LIMIT_REFUSALS =
 		100, // senders and recipients refused in a session; each further one counts as an error
 	LIMIT_RECEIVED_LINES = 30,       // more: 554 5.4.6

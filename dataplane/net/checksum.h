@@ -12,7 +12,7 @@
 // Running sum over octets at an even offset; start with 0. Sums of parts at even offsets may be added.
 uint64_t checksum_add(uint64_t sum, const void *data, size_t octets);
 
-// The same for a part that starts at an odd offset of the whole.
+// For tests: the same for a part that starts at an odd offset of the whole.
 uint64_t checksum_add_odd(uint64_t sum, const void *data, size_t octets);
 
 // Sum of the v4 pseudo header (RFC 9293 3.1).

@@ -159,5 +159,7 @@ static inline bool smtp_session_next_rcpt(
 	return smtp_transaction_next_rcpt(txn, cursor, address);
 }
 
+// For tests: they print the table.
 const char *smtp_session_state_name(enum smtp_state state);
+// For tests.
 const char *smtp_session_event_name(enum smtp_event ev);

@@ -134,6 +134,7 @@ struct tcp_conn *tcp_conn_take(
 
 // The only writer of the state.
 void tcp_conn_enter(struct tcp_conn *conn, enum tcp_state state);
+// For tests.
 const char *tcp_conn_state_name(enum tcp_state state);
 
 // Steps one and two of death; closed() is called if it is owed.
