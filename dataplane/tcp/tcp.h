@@ -93,6 +93,7 @@ struct tcp_counters {
 	uint64_t segments_in, segments_out, retransmits, fast_retransmits, timeouts, resets_out,
 		resets_in;
 	uint64_t opened, closed, syns_in, table_full, no_buffer;
+	uint64_t pushed_out; // handshakes that gave way to newer ones
 };
 
 // Octets of memory tcp_stack_init() needs for this configuration.

@@ -68,11 +68,27 @@ static bool is_embryonic(const struct tcp_conn *conn)
 	return conn->state == TCP_ST_SYN_RECEIVED && !tcp_conn_has(conn, TCP_F_ACTIVE);
 }
 
+// The oldest gives way to the newest (tcp_handshake.c). The links lie where the congestion window will be.
+static void embryonic_begin(struct tcp_conn *conn)
+{
+	conn->stack->embryonic++;
+	tcp_stack_link(conn->stack, &conn->stack->half_open, conn);
+}
+
+static void embryonic_end(struct tcp_conn *conn)
+{
+	conn->stack->embryonic--;
+	tcp_stack_unlink(conn->stack, &conn->stack->half_open, conn);
+	conn->list_prev = conn->list_next = 0;
+}
+
 void tcp_conn_enter(struct tcp_conn *conn, enum tcp_state state)
 {
-	conn->stack->embryonic -= is_embryonic(conn);
+	if (is_embryonic(conn))
+		embryonic_end(conn);
 	conn->state = (uint8_t)state;
-	conn->stack->embryonic += is_embryonic(conn);
+	if (is_embryonic(conn))
+		embryonic_begin(conn);
 }
 
 const char *tcp_conn_state_name(enum tcp_state state)

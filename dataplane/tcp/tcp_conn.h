@@ -97,7 +97,8 @@ struct tcp_conn {
 			uint32_t cwnd, ssthresh; // octets
 		};
 		struct {
-			uint32_t list_prev, list_next; // slot + 1; TIME-WAIT, dead and free
+			uint32_t list_prev,
+				list_next; // slot + 1; half open, TIME-WAIT, dead and free
 		};
 	};
 

@@ -66,13 +66,26 @@ static void take_isn(struct tcp_conn *conn, const uint32_t *old_snd_max, uint64_
 	tcp_conn_touch(conn);
 }
 
+// RFC 4987 3.4: the oldest handshake that waits goes without a word. A flood of SYNs then costs slow clients their handshake; if
+// the newest were refused instead, one second of it would keep everybody out for a minute.
+static bool push_out_oldest(struct tcp_stack *stack, uint64_t now_us)
+{
+	if (stack->half_open.first == 0)
+		return false;
+	stack->counters.pushed_out++;
+	tcp_conn_end(tcp_stack_slot(stack, stack->half_open.first - 1), TCP_CLOSED_TIMEOUT, now_us);
+	tcp_conn_reap(stack);
+	return true;
+}
+
 static bool has_room(struct tcp_stack *stack, uint64_t now_us)
 {
 	uint32_t share = stack->config.conns / LIMIT_TCP_EMBRYONIC_SHARE;
 
 	if (stack->embryonic >= share + (share == 0))
-		return false;
-	return tcp_conn_has_free(stack) || tcp_time_wait_recycle(stack, now_us);
+		return push_out_oldest(stack, now_us);
+	return tcp_conn_has_free(stack) || tcp_time_wait_recycle(stack, now_us) ||
+	       push_out_oldest(stack, now_us);
 }
 
 // RFC 9293 3.10.7.2, third. Octets and FIN that ride on the SYN are not taken; the peer sends them again.

@@ -77,3 +77,26 @@ struct block_pool *tcp_stack_blocks(struct tcp_stack *stack)
 {
 	return &stack->blocks;
 }
+
+void tcp_stack_link(struct tcp_stack *stack, struct tcp_stack_list *list, struct tcp_conn *conn)
+{
+	conn->list_prev = list->last;
+	conn->list_next = 0;
+	if (list->last != 0)
+		tcp_stack_slot(stack, list->last - 1)->list_next = conn->index + 1;
+	else
+		list->first = conn->index + 1;
+	list->last = conn->index + 1;
+}
+
+void tcp_stack_unlink(struct tcp_stack *stack, struct tcp_stack_list *list, struct tcp_conn *conn)
+{
+	if (conn->list_prev != 0)
+		tcp_stack_slot(stack, conn->list_prev - 1)->list_next = conn->list_next;
+	else
+		list->first = conn->list_next;
+	if (conn->list_next != 0)
+		tcp_stack_slot(stack, conn->list_next - 1)->list_prev = conn->list_prev;
+	else
+		list->last = conn->list_prev;
+}

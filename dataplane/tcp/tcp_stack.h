@@ -28,9 +28,14 @@ struct tcp_stack {
 	uint32_t embryonic;             // waiting for the end of a passive handshake
 	uint8_t receive_scale;          // window scale that we offer
 	const struct tcp_conn *in_data; // app->data() runs for it and holds scratch
-	struct tcp_stack_list free, dead, dirty, time_wait;
+	struct tcp_stack_list free, dead, dirty;
+	struct tcp_stack_list time_wait, half_open; // in order of arrival, linked both ways
 	struct block_pool blocks;
 	struct timer_wheel wheel;
 };
 
 struct tcp_conn *tcp_stack_slot(const struct tcp_stack *stack, uint32_t index);
+
+// Join and leave a list that is linked both ways.
+void tcp_stack_link(struct tcp_stack *stack, struct tcp_stack_list *list, struct tcp_conn *conn);
+void tcp_stack_unlink(struct tcp_stack *stack, struct tcp_stack_list *list, struct tcp_conn *conn);

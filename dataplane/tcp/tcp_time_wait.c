@@ -8,29 +8,12 @@
 // Those that wait are in order of arrival. The links lie where the congestion window was.
 static void link_last(struct tcp_conn *conn)
 {
-	struct tcp_stack_list *list = &conn->stack->time_wait;
-
-	conn->list_prev = list->last;
-	conn->list_next = 0;
-	if (list->last != 0)
-		tcp_stack_slot(conn->stack, list->last - 1)->list_next = conn->index + 1;
-	else
-		list->first = conn->index + 1;
-	list->last = conn->index + 1;
+	tcp_stack_link(conn->stack, &conn->stack->time_wait, conn);
 }
 
 void tcp_time_wait_unlink(struct tcp_conn *conn)
 {
-	struct tcp_stack_list *list = &conn->stack->time_wait;
-
-	if (conn->list_prev != 0)
-		tcp_stack_slot(conn->stack, conn->list_prev - 1)->list_next = conn->list_next;
-	else
-		list->first = conn->list_next;
-	if (conn->list_next != 0)
-		tcp_stack_slot(conn->stack, conn->list_next - 1)->list_prev = conn->list_prev;
-	else
-		list->last = conn->list_prev;
+	tcp_stack_unlink(conn->stack, &conn->stack->time_wait, conn);
 }
 
 void tcp_time_wait_enter(struct tcp_conn *conn, uint64_t now_us)
