@@ -25,6 +25,14 @@ void *block_pool_take(struct block_pool *pool)
 	return block;
 }
 
+void *block_pool_take_spare(struct block_pool *pool, uint32_t share)
+{
+	if (pool->free_count > pool->count / share)
+		return block_pool_take(pool);
+	pool->exhausted++;
+	return NULL;
+}
+
 void block_pool_give(struct block_pool *pool, void *block)
 {
 	size_t offset = (size_t)((uint8_t *)block - pool->memory);

@@ -23,5 +23,8 @@ void block_pool_init(struct block_pool *pool, void *memory, uint32_t count);
 // NULL when the pool is empty.
 void *block_pool_take(struct block_pool *pool);
 
+// The same for those who can do without: NULL when no more than 1/share of the pool is left.
+void *block_pool_take_spare(struct block_pool *pool, uint32_t share);
+
 // block must come from this pool; anything else is our own bug and asserts.
 void block_pool_give(struct block_pool *pool, void *block);

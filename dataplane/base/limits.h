@@ -36,10 +36,12 @@ enum {
 	LIMIT_TCP_CHALLENGES = 5, // ACKs to suspect segments of one connection in a second
 	LIMIT_TCP_RANGES = 32,    // holes in what arrived out of order; more: dropped
 	LIMIT_TCP_EMBRYONIC_SHARE =
-		4, // 1/4 of the slots may wait for a handshake; more: SYN dropped
+		4, // 1/4 of the slots may wait for a handshake; more: the oldest goes
 	LIMIT_TCP_OUT_OF_ORDER_RESERVE = 4, // data out of order takes no block of the last 1/4
 	LIMIT_TCP_UNREAD_RESERVE =
-		16,             // unread data takes no block of the last 1/16: it is for replies
+		16, // unread data takes no block of the last 1/16: it is for replies
+	LIMIT_ENVELOPE_RESERVE =
+		8, // names, senders and recipients take no block of the last 1/8: 452 4.3.1
 	LIMIT_TCP_MSS_MIN = 64, // a peer that asks for less gets this (tiny MSS attack)
 
 	// Memory

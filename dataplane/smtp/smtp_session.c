@@ -63,7 +63,7 @@ static bool helo_keep(struct smtp_session *s, struct slice name)
 	bool is_long = name.len > sizeof(s->helo);
 
 	if (is_long && s->helo_block == NULL)
-		s->helo_block = block_pool_take(s->blocks);
+		s->helo_block = block_pool_take_spare(s->blocks, LIMIT_ENVELOPE_RESERVE);
 	if (is_long && s->helo_block == NULL)
 		return false;
 	if (!is_long && s->helo_block != NULL) {
@@ -147,7 +147,7 @@ static struct effect ask_rcpt(struct smtp_session *s, struct turn *turn)
 	if (refusal == SMTP_REPLY_NONE && !smtp_transaction_reserve(s->txn, s->blocks, rcpt.len))
 		refusal = SMTP_REPLY_DEFER_RESOURCES;
 	if (refusal == SMTP_REPLY_NONE) {
-		s->candidate = block_pool_take(s->blocks);
+		s->candidate = block_pool_take_spare(s->blocks, LIMIT_ENVELOPE_RESERVE);
 		refusal = s->candidate == NULL ? SMTP_REPLY_DEFER_RESOURCES : SMTP_REPLY_NONE;
 	}
 	if (refusal == SMTP_REPLY_NONE) {

@@ -18,7 +18,7 @@ static_assert(sizeof(struct rcpt_block) <= LIMIT_BLOCK_OCTETS, "recipients fit a
 struct smtp_transaction *smtp_transaction_begin(
 	struct block_pool *pool, const struct smtp_transaction *from)
 {
-	struct smtp_transaction *txn = block_pool_take(pool);
+	struct smtp_transaction *txn = block_pool_take_spare(pool, LIMIT_ENVELOPE_RESERVE);
 
 	if (txn != NULL)
 		*txn = *from;
@@ -50,7 +50,7 @@ bool smtp_transaction_reserve(struct smtp_transaction *txn, struct block_pool *p
 	assert(len <= LIMIT_PATH_OCTETS);
 	if (has_room(last, len))
 		return true;
-	block = block_pool_take(pool);
+	block = block_pool_take_spare(pool, LIMIT_ENVELOPE_RESERVE);
 	if (block == NULL)
 		return false;
 	block->next = NULL;
