@@ -127,6 +127,22 @@ static void resolve(struct worker *w, struct conn *c)
 	c->class = class_table_lookup(snapshot->class_table, tcp_conn_peer(c->tcp, &port));
 }
 
+// An index of one policy means nothing in the next: whatever happens to a session, and so also when the verdict of
+// still_welcome() has to wait for the end of a message, its virtual server is looked up again first. False: it is gone.
+static bool follow_policy(struct worker *w, struct conn *c)
+{
+	uint16_t slot = c->slot;
+
+	if (c->epoch == w->policy->snapshot->epoch)
+		return c->vserver_gone == false;
+	resolve(w, c);
+	c->vserver_gone = c->vserver == SNAPSHOT_NO_VSERVER || c->slot != slot;
+	c->slot = slot; // counters stay with the virtual server that counted the session
+	if (c->vserver_gone)
+		c->vserver = 0; // for the name in its last replies; there is always one
+	return !c->vserver_gone;
+}
+
 static bool may_connect(const struct worker *w, const struct conn *c)
 {
 	struct policy_client client = {c->vserver, c->class};
@@ -150,6 +166,7 @@ static enum smtp_reply admit(struct worker *w, struct conn *c)
 	const struct config_vserver *limits = w->policy->snapshot->vservers[c->vserver].config;
 	uint16_t port;
 
+	c->welcome_epoch = c->epoch;
 	if (!may_connect(w, c))
 		return SMTP_REPLY_CONNECT_REFUSED;
 	c->counted = true;
@@ -311,26 +328,20 @@ static enum smtp_need serve(struct worker *w, struct conn *c, struct smtp_step s
 // On a newer epoch class and virtual server are resolved again before the next command. False: the session is over.
 static bool still_welcome(struct worker *w, struct conn *c)
 {
+	bool is_ours = follow_policy(w, c);
 	uint8_t state;
 
 	if (c->smtp.state == SMTP_ST_BODY || c->smtp.state == SMTP_ST_COMMIT)
 		return true; // the message that is on its way was accepted
-	if (c->epoch != w->policy->snapshot->epoch) {
-		uint16_t slot = c->slot;
-
-		resolve(w, c);
-		if (c->vserver == SNAPSHOT_NO_VSERVER || c->slot != slot) {
-			c->slot =
-				slot; // counters stay with the virtual server that counted the session
-			c->vserver = 0;
-			end_session(w, c, SMTP_REPLY_SHUTTING_DOWN);
-			return false;
-		}
-		if (!may_connect(w, c)) {
-			end_session(w, c, SMTP_REPLY_NO_LONGER_ALLOWED);
-			return false;
-		}
+	if (!is_ours) {
+		end_session(w, c, SMTP_REPLY_SHUTTING_DOWN);
+		return false;
 	}
+	if (c->welcome_epoch != c->epoch && !may_connect(w, c)) {
+		end_session(w, c, SMTP_REPLY_NO_LONGER_ALLOWED);
+		return false;
+	}
+	c->welcome_epoch = c->epoch;
 	state = atomic_load_explicit(&w->edge->vservers[c->slot].state, memory_order_relaxed);
 	if (state < EDGE_DRAINING &&
 		!atomic_load_explicit(&w->edge->draining, memory_order_relaxed))
@@ -418,6 +429,7 @@ static size_t conn_data(void *user, struct tcp_conn *tcp, struct slice in, uint6
 		end_session(w, c, SMTP_REPLY_EARLY_TALKER);
 		return in.len;
 	}
+	(void)follow_policy(w, c);
 	arm_deadline(w, c);
 	return feed(w, c, in);
 }
@@ -451,6 +463,7 @@ static void conn_deadline(void *user, struct tcp_conn *tcp, uint64_t now_us)
 	if (smtp_session_is_waiting(&c->smtp) || c->stalled) {
 		arm_deadline(w, c); // we are the ones who are late
 	} else {
+		(void)follow_policy(w, c);
 		end_session(w, c, SMTP_REPLY_TIMEOUT);
 	}
 }
@@ -485,6 +498,7 @@ void conn_answer(struct worker *w, const struct spool_answer *answer)
 	// The peer went away while its mail was written: it is ours all the same, nobody is left to be told.
 	if (c == NULL || c->closing || c->message_id != answer->message_id)
 		return;
+	(void)follow_policy(w, c);
 	finish_message(w, c, (enum err)answer->status);
 	if (c->closing)
 		return;
@@ -506,6 +520,7 @@ void conn_retry_stalled(struct worker *w)
 
 		more = c != last;
 		unstall(w, c);
+		(void)follow_policy(w, c);
 		if (c->commit_wanted)
 			(void)want_commit(w, c);
 		else
@@ -526,6 +541,7 @@ static void conn_closed(
 	c->closing = true;
 	if (c->smtp.service == NULL)
 		return; // it never had a session
+	(void)follow_policy(w, c);
 	mail_abort(w, c);
 	if (c->stalled)
 		unstall(w, c);

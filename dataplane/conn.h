@@ -27,6 +27,7 @@ struct conn {
 	struct spool_buf *body;               // being filled; NULL when none is held
 	uint64_t session;                     // for logs
 	uint64_t epoch;         // policy epoch that class and vserver were resolved in
+	uint64_t welcome_epoch; // the one in which connection control let it in last
 	uint64_t message_id;    // of the message that is open
 	uint64_t stored_octets; // of it, given to the spooler so far
 	uint64_t opened_loop;
@@ -36,6 +37,7 @@ struct conn {
 	bool closing;   // the last reply is queued; input is discarded
 	bool peer_done; // FIN came while something was still owed
 	bool stalled;
+	bool vserver_gone;  // since a reload: vserver stands for another
 	bool counted;       // in client_count and the open counter
 	bool message_open;  // the spooler knows of message_id, or will
 	bool commit_wanted; // NEED_COMMIT could not be served yet
