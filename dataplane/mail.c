@@ -8,19 +8,7 @@
 #include "spool/envelope.h"
 #include "spool/message_id.h"
 
-static struct spool_buf *take_buf(void *worker)
-{
-	struct worker *w = worker;
-	struct spool_buf *buf = w->free_bufs;
-
-	if (buf == NULL)
-		return NULL;
-	w->free_bufs = buf->next;
-	w->free_buf_count--;
-	buf->next = NULL;
-	buf->octets = 0;
-	return buf;
-}
+enum { RECLAIM_STEP = 256 };
 
 void mail_give_back(struct worker *w, struct spool_buf *chain)
 {
@@ -56,6 +44,55 @@ static void put_chunk(struct worker *w, struct conn *c)
 	c->stored_octets += c->body->octets;
 	c->body = NULL;
 	put(w, c, &r);
+}
+
+static bool is_short(const struct worker *w)
+{
+	return w->free_buf_count < w->common->spool_bufs / 8;
+}
+
+// A body that pauses need not hold a buffer: what is in it goes to the spooler, whence it comes back.
+static void release_body(struct worker *w, struct conn *c)
+{
+	if (c->closing || !c->message_open || c->body == NULL)
+		return;
+	if (c->body->octets != 0) {
+		put_chunk(w, c);
+		return;
+	}
+	mail_give_back(w, c->body);
+	c->body = NULL;
+}
+
+// Else as many silent senders as there are buffers would keep everybody from sending. Whoever takes a buffer has none.
+static void reclaim(struct worker *w)
+{
+	for (int i = 0; i < RECLAIM_STEP; i++) {
+		struct tcp_conn *tcp = tcp_conn_next(w->tcp, &w->reclaim_cursor);
+
+		if (tcp == NULL) {
+			w->reclaim_cursor = 0;
+			return;
+		}
+		release_body(w, tcp_conn_app(tcp));
+	}
+}
+
+static struct spool_buf *take_buf(void *worker)
+{
+	struct worker *w = worker;
+	struct spool_buf *buf;
+
+	if (is_short(w))
+		reclaim(w);
+	buf = w->free_bufs;
+	if (buf == NULL)
+		return NULL;
+	w->free_bufs = buf->next;
+	w->free_buf_count--;
+	buf->next = NULL;
+	buf->octets = 0;
+	return buf;
 }
 
 // ---- Beginning
@@ -109,11 +146,6 @@ bool mail_room(struct worker *w, struct conn *c)
 	if (c->body == NULL)
 		c->body = take_buf(w);
 	return c->body != NULL;
-}
-
-static bool is_short(const struct worker *w)
-{
-	return w->free_buf_count < w->common->spool_bufs / 8;
 }
 
 void mail_added(struct worker *w, struct conn *c)

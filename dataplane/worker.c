@@ -166,7 +166,8 @@ static unsigned poll_answers(struct worker *w)
 		if (answers[i].kind == SPOOL_PUT_COMMIT)
 			conn_answer(w, &answers[i]);
 	}
-	if (n != 0 && w->stalled_first != NULL)
+	// Buffers come back without an answer as well, from sessions that end.
+	if (w->free_bufs != NULL && w->stalled_first != NULL)
 		conn_retry_stalled(w);
 	return n;
 }

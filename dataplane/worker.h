@@ -75,7 +75,8 @@ struct worker {
 	uint32_t refusals_logged;
 	uint8_t walk_pending; // walk open connections: a virtual server's state changed
 	uint32_t walk_cursor;
-	uint32_t states_seen; // hash of all virtual server states
+	uint32_t reclaim_cursor; // mail.c: whose body buffer to look at next
+	uint32_t states_seen;    // hash of all virtual server states
 	struct siphash_key client_key;
 	uint8_t scratch[2 * SMTP_REPLY_MAX_OCTETS];
 };
