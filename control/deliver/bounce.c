@@ -94,8 +94,16 @@ static uint8_t *put_string(uint8_t *to, const char *text)
 
 	*to++ = (uint8_t)n;
 	*to++ = (uint8_t)(n >> 8);
-	memcpy(to, text, n);
+	// Length first, no NUL.
+	memcpy(to, text, n); // NOLINT(bugprone-not-null-terminated-result)
 	return to + n;
+}
+
+// The spooler only writes short ones; what comes from disk is asked all the same.
+static bool is_envelope_short(const struct spool_message *spool)
+{
+	return strlen(spool->vserver) + strlen(spool->fqdn) + strlen(spool->sender) + 32 <=
+	       CHANNEL_DATA_MAX;
 }
 
 // struct spool_commit says what goes here: the null sender, the virtual server of the original, and one recipient, its sender.
@@ -159,7 +167,8 @@ static enum err inject(struct bounces *b, struct bounce *bounce)
 	TRY(spool_reader_message(b->d->reader, m->segment, m->offset, &spool));
 	if (spool->commit.body_octets < octets)
 		octets = (uint32_t)spool->commit.body_octets;
-	e = spool->id == m->id && spool->commit.rcpt_count == m->rcpt_count
+	e = spool->id == m->id && spool->commit.rcpt_count == m->rcpt_count &&
+			    is_envelope_short(spool)
 		    ? spool_reader_body(b->d->reader, spool, 0, header, octets)
 		    : ERR_SPOOL_CORRUPT;
 	if (e == ERR_OK) {

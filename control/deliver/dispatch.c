@@ -57,11 +57,8 @@ static int64_t next_attempt_ms(
 
 static void deferred(struct deliver *d, struct queue_message *m, const struct verdict *v)
 {
-	struct queue_rcpt *rcpt = &m->rcpts[v->rcpt];
 	char text[BOUNCE_TEXT_MAX];
 
-	if (rcpt->attempts < UINT16_MAX)
-		rcpt->attempts++;
 	if (is_expired(d, m)) {
 		snprintf(text, sizeof(text), "554 4.4.7 delivery time expired; last: %s", v->text);
 		log_outcome(m, &(struct verdict){v->rcpt, v->address, v->hop, text}, "bounced");
@@ -69,7 +66,7 @@ static void deferred(struct deliver *d, struct queue_message *m, const struct ve
 		return;
 	}
 	queue_rcpt_said(m, v->rcpt, v->text);
-	queue_rcpt_wait(&d->queue, m, v->rcpt, next_attempt_ms(d, m, rcpt->attempts));
+	queue_rcpt_wait(&d->queue, m, v->rcpt, next_attempt_ms(d, m, m->rcpts[v->rcpt].attempts));
 	log_outcome(m, v, "deferred");
 }
 
@@ -87,9 +84,16 @@ static void delivered(struct deliver *d, struct queue_message *m, const struct v
 			.message = m, .rcpt = v->rcpt, .kind = SPOOL_DELIVERED, .text = v->text});
 }
 
+static void attempted(struct queue_message *m, uint32_t rcpt)
+{
+	if (m->rcpts[rcpt].attempts < UINT16_MAX)
+		m->rcpts[rcpt].attempts++;
+}
+
 static void result(struct deliver *d, struct queue_message *m, const struct verdict *v,
 	enum smtp_client_result r)
 {
+	attempted(m, v->rcpt);
 	switch (r) {
 	case SMTP_CLIENT_DELIVERED:
 		delivered(d, m, v);
@@ -137,6 +141,7 @@ static void on_unreachable(void *user, struct transaction *t, const char *why)
 	for (uint32_t i = 0; i < t->count; i++) {
 		const char *address = e == ERR_OK ? t->spool->rcpts[t->rcpts[i]] : "?";
 
+		attempted(t->message, t->rcpts[i]);
 		deferred(d, t->message, &(struct verdict){t->rcpts[i], address, "", why});
 	}
 	transaction_over(d, t);
@@ -227,6 +232,7 @@ static bool is_routable(struct deliver *d, struct queue_message *m,
 	}
 	if (route == NULL) {
 		v.text = "no route for this domain";
+		attempted(m, i);
 		deferred(d, m, &v);
 		return false;
 	}
@@ -299,7 +305,7 @@ static void dispatch(struct deliver *d, struct queue_message *m)
 		set_aside(d, m, e);
 		return;
 	}
-	routes = calloc(m->rcpt_count, sizeof(*routes));
+	routes = calloc(m->rcpt_count, sizeof(const struct config_route *));
 	assert(routes != NULL);
 	route_due(d, m, spool, routes);
 	send_all(d, m, spool, routes);

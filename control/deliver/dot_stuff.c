@@ -55,6 +55,8 @@ size_t dot_stuff_end(const struct dot_stuff *s, uint8_t out[DOT_STUFF_END_MAX])
 		out[n++] = '\r';
 		out[n++] = '\n';
 	}
-	memcpy(out + n, ".\r\n", 3);
-	return n + 3;
+	out[n++] = '.';
+	out[n++] = '\r';
+	out[n++] = '\n';
+	return n;
 }

@@ -60,8 +60,8 @@ static void on_timer(uv_timer_t *timer)
 
 static void timer_restart(struct hop_conn *conn)
 {
-	uv_timer_start(
-		&conn->timer, on_timer, smtp_client_state_seconds(conn->smtp.state) * 1000, 0);
+	uv_timer_start(&conn->timer, on_timer,
+		smtp_client_state_seconds(conn->smtp.state) * UINT64_C(1000), 0);
 }
 
 // Writing
@@ -334,7 +334,8 @@ struct hop_conn *hop_conn_open(
 	uv_timer_init(setup->loop, &conn->timer);
 	conn->tcp.data = conn->timer.data = conn;
 	conn->open_handles = 2;
-	uv_timer_start(&conn->timer, on_connect_timeout, setup->connect_timeout_s * 1000, 0);
+	uv_timer_start(
+		&conn->timer, on_connect_timeout, setup->connect_timeout_s * UINT64_C(1000), 0);
 	e = connect_start(conn, setup);
 	if (e == 0)
 		return conn;

@@ -47,7 +47,7 @@ static void heap_put(struct queue *q, struct queue_message *m)
 {
 	if (q->heap_count == q->heap_room) {
 		q->heap_room = q->heap_room == 0 ? 64 : q->heap_room * 2;
-		q->heap = reallocarray(q->heap, q->heap_room, sizeof(*q->heap));
+		q->heap = reallocarray(q->heap, q->heap_room, sizeof(struct queue_message *));
 		assert(q->heap != NULL);
 	}
 	heap_up(q, q->heap_count++, m);

@@ -131,7 +131,7 @@ static json_t *printable(const char *text)
 	if (string != NULL)
 		return string;
 	for (n = 0; n < sizeof(out) - 1 && text[n] != '\0'; n++)
-		out[n] = text[n] < ' ' || text[n] > '~' ? '?' : text[n];
+		out[n] = (char)(text[n] < ' ' || text[n] > '~' ? '?' : text[n]);
 	out[n] = '\0';
 	return json_string(out);
 }

@@ -38,7 +38,7 @@ static void text_put(struct reply *r, const char *at, size_t octets)
 		char c = at[i];
 
 		// What the server says ends up in logs and in DSNs: one line of printable text.
-		r->text[r->text_octets++] = c < ' ' || c > '~' ? '?' : c;
+		r->text[r->text_octets++] = (char)(c < ' ' || c > '~' ? '?' : c);
 	}
 	r->text[r->text_octets] = '\0';
 }

@@ -240,15 +240,15 @@ static void on_fill_answer(void *user, const struct spool_answer *answer)
 static void command_fill(struct edge *e, char *args)
 {
 	const char *file = strtok(args, " ");
-	int count = atoi(strtok(NULL, " "));
+	long count = strtol(strtok(NULL, " "), NULL, 10);
 	size_t octets;
 	uint8_t *body = file_read(file, &octets);
 
-	for (int i = 0; i < count; i++) {
+	for (long i = 0; i < count; i++) {
 		struct spool_request request = {.epoch = 1, .rcpt_count = 1};
 		char rcpt[64];
 
-		snprintf(rcpt, sizeof(rcpt), "r%d@example.net", i);
+		snprintf(rcpt, sizeof(rcpt), "r%ld@example.net", i);
 		request_put(e, &request, envelope_make("s@example.org", rcpt), body, octets);
 		if (i % 200 == 199 || i == count - 1)
 			spool_writer_sync(e->writer, time(NULL), on_fill_answer, e);
@@ -467,9 +467,9 @@ static void command_config(struct edge *e, const char *path)
 
 static void command(struct edge *e, char *line)
 {
-	char *args = strchr(line, ' ');
+	char *args = line + strcspn(line, " ");
 
-	if (args != NULL)
+	if (*args != '\0')
 		*args++ = '\0';
 	if (strcmp(line, "put") == 0)
 		command_put(e, args);
