@@ -31,8 +31,11 @@ void tcp_timer_on_ack_advanced(struct tcp_conn *conn, uint64_t now_us)
 
 void tcp_timer_on_blocked(struct tcp_conn *conn, uint64_t now_us)
 {
-	if (conn->due_us[TCP_DUE_PEER] == 0)
-		set(conn, TCP_DUE_PEER, now_us + tcp_rto_probe_us(conn));
+	uint64_t due_us = now_us + tcp_rto_probe_us(conn);
+
+	// A window that opened a little, too little for a segment, starts the back-off anew: the probe that is due may be a minute away.
+	if (conn->due_us[TCP_DUE_PEER] == 0 || due_us < conn->due_us[TCP_DUE_PEER])
+		set(conn, TCP_DUE_PEER, due_us);
 }
 
 // RFC 5681 4.2: at least every second full segment, and never later than the delay.
