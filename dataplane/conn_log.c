@@ -33,6 +33,8 @@ static uint16_t add_text(struct log_record *r, uint32_t *at, struct slice text)
 	uint16_t n =
 		(uint16_t)(text.len < LOG_TEXT_OCTETS - *at ? text.len : LOG_TEXT_OCTETS - *at);
 
+	if (n == 0)
+		return 0; // an absent text has no address either
 	memcpy(r->text + *at, text.at, n);
 	*at += n;
 	return n;
