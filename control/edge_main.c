@@ -37,6 +37,7 @@ enum {
 	BLOCKS_PER_WORKER = 16384,
 	SPOOL_BUFS_PER_WORKER = 1024,
 	TICK_MS = 10,
+	TICKS_PER_S = 1000 / TICK_MS,
 	DRAIN_MS = 10 * 1000, // sessions that are open at STOP have so long
 };
 
@@ -57,6 +58,7 @@ struct edge_process {
 	uv_timer_t tick;
 	uv_async_t spooler_wake;
 	uint64_t drain_until_ms; // 0: running
+	uint64_t ticks;
 };
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
@@ -291,6 +293,8 @@ static void on_tick(uv_timer_t *timer)
 
 	take_spooler_events(p);
 	inject_poll(p->inject);
+	if (p->ticks++ % TICKS_PER_S == 0)
+		atomic_store(&p->edge.port_missed, port_set_missed(&p->ports));
 	if (p->drain_until_ms != 0 &&
 		(sessions_open(p) == 0 || uv_now(p->loop) >= p->drain_until_ms))
 		finish(p);

@@ -77,6 +77,8 @@ static json_t *packets_json(const struct edge *edge)
 	put(packets, "dropped", dropped);
 	json_object_set_new(
 		packets, "unaccounted", json_integer((json_int_t)(received - handled - dropped)));
+	put(packets, "missed_by_port",
+		atomic_load_explicit(&edge->port_missed, memory_order_relaxed));
 	put(packets, "sent", sent);
 	put(packets, "send_dropped", sent_dropped);
 	return packets;

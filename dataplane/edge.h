@@ -85,6 +85,8 @@ struct edge {
 	_Atomic uint64_t spool_committed, spool_syncs, spool_errors; // spooler thread
 	int64_t started_s;
 	bool huge_pages; // what EAL got
+	_Atomic uint64_t
+		port_missed; // packets the NICs lost before a worker saw them; control thread
 };
 
 // Add to a counter of one's own worker: no other thread writes it, so no locked instruction is needed.
