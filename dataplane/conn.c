@@ -350,23 +350,25 @@ static bool still_welcome(struct worker *w, struct conn *c)
 	return false;
 }
 
+// A session inside a transaction hears of a drain at its next command, of a stop at once; one inside a message at its end.
+static bool hears_now(const struct worker *w, const struct conn *c)
+{
+	if (c->closing || c->smtp.state == SMTP_ST_BODY || c->smtp.state == SMTP_ST_COMMIT)
+		return false;
+	return c->smtp.state <= SMTP_ST_READY ||
+	       atomic_load_explicit(&w->edge->vservers[c->slot].state, memory_order_relaxed) ==
+		       EDGE_STOPPED;
+}
+
 bool conn_walk(struct worker *w)
 {
 	for (int i = 0; i < WALK_STEP; i++) {
 		struct tcp_conn *tcp = tcp_conn_next(w->tcp, &w->walk_cursor);
-		struct conn *c;
 
 		if (tcp == NULL)
 			return false;
-		c = tcp_conn_app(tcp);
-		// A session inside a transaction hears of it at its next command.
-		if (!c->closing && c->smtp.state <= SMTP_ST_READY)
-			(void)still_welcome(w, c);
-		else if (!c->closing && c->smtp.state != SMTP_ST_BODY &&
-			 c->smtp.state != SMTP_ST_COMMIT &&
-			 atomic_load_explicit(&w->edge->vservers[c->slot].state,
-				 memory_order_relaxed) == EDGE_STOPPED)
-			(void)still_welcome(w, c);
+		if (hears_now(w, tcp_conn_app(tcp)))
+			(void)still_welcome(w, tcp_conn_app(tcp));
 	}
 	return true;
 }

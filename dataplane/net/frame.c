@@ -61,7 +61,7 @@ static void take_sacks(const uint8_t *at, uint8_t len, struct segment_options *o
 	o->sack_count = (uint8_t)((len - 2) / 8);
 	if (o->sack_count > SEGMENT_SACKS)
 		o->sack_count = SEGMENT_SACKS;
-	for (uint8_t i = 0; i < o->sack_count; i++)
+	for (size_t i = 0; i < o->sack_count; i++)
 		o->sacks[i] = (struct segment_sack){get32(at + 2 + 8 * i), get32(at + 6 + 8 * i)};
 }
 
@@ -200,7 +200,7 @@ static uint32_t put_sacks(uint8_t *at, const struct segment_options *o)
 	at[1] = 1;
 	at[2] = 5;
 	at[3] = (uint8_t)(2 + 8 * o->sack_count);
-	for (uint8_t i = 0; i < o->sack_count; i++) {
+	for (size_t i = 0; i < o->sack_count; i++) {
 		put32(at + 4 + 8 * i, o->sacks[i].left);
 		put32(at + 8 + 8 * i, o->sacks[i].right);
 	}
