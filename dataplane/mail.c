@@ -207,6 +207,7 @@ bool mail_commit(struct worker *w, struct conn *c)
 	r.buf = e.first;
 	r.body_octets = c->stored_octets; // the spooler counts as well
 	put(w, c, &r);
+	w->commits_owed++;
 	return true;
 }
 

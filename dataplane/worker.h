@@ -66,6 +66,7 @@ struct worker {
 	struct rte_ring *answers;  // struct spool_answer
 	struct spool_buf *free_bufs;
 	uint32_t free_buf_count;
+	uint32_t commits_owed; // asked for and not answered: their 250 is due any moment
 	uint64_t next_message;
 
 	struct client_count *clients;
