@@ -120,7 +120,7 @@ static enum drop parse_tcp(struct slice l4, unsigned sums, struct frame *f)
 		return DROP_TCP_BAD;
 	if ((sums & FRAME_TCP_SUM_GOOD) == 0 && !tcp_sum_is_good(f, l4))
 		return DROP_TCP_CHECKSUM;
-	*s = (struct segment){.src = f->src, .dst = f->dst};
+	*s = (struct segment){.src = f->src, .dst = f->dst, .ecn = f->ecn};
 	s->src_port = get16(l4.at);
 	s->dst_port = get16(l4.at + 2);
 	s->seq = get32(l4.at + 4);
@@ -163,6 +163,7 @@ static enum drop parse_ip(struct slice in, unsigned sums, struct frame *f)
 		return DROP_IP_SOURCE;
 	if ((get16(in.at + 6) & 0x3fff) != 0)
 		return DROP_IP_FRAGMENT;
+	f->ecn = in.at[1] & 3;
 	f->l3 = (struct slice){in.at, total};
 	f->l4_offset = (uint16_t)header;
 	l4 = (struct slice){in.at + header, total - header};
@@ -239,6 +240,7 @@ static void put_ip(uint8_t *ip, const struct segment *s, uint16_t total, enum fr
 {
 	memset(ip, 0, IP_OCTETS);
 	ip[0] = 0x45;
+	ip[1] = s->ecn;
 	put16(ip + 2, total);
 	put16(ip + 6, 0x4000); // do not fragment; so the identification may stay zero (RFC 6864)
 	ip[8] = TTL;

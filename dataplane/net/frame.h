@@ -37,6 +37,7 @@ struct frame {
 	struct ip_addr src, dst; // of the IP header
 	struct slice l3; // IP header and payload, without Ethernet padding; for ARP the ARP packet
 	uint16_t l4_offset; // in l3
+	uint8_t ecn;        // SEGMENT_ECN_*
 	struct segment tcp; // kind FRAME_TCP
 };
 

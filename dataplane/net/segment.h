@@ -21,6 +21,12 @@ enum {
 	SEGMENT_ECE = 0x40,
 	SEGMENT_CWR = 0x80,
 
+	// The two bits of RFC 3168 5 and RFC 8311.
+	SEGMENT_ECN_NONE = 0,
+	SEGMENT_ECN_ECT1 = 1,
+	SEGMENT_ECN_ECT0 = 2,
+	SEGMENT_ECN_CE = 3,
+
 	SEGMENT_PARTS = 4, // runs of payload a segment may be gathered from when sent
 	SEGMENT_SACKS = 4, // SACK blocks in one segment (RFC 2018)
 };
@@ -47,6 +53,7 @@ struct segment {
 	uint8_t flags; // SEGMENT_*
 	uint8_t part_count;
 	uint8_t nic_port;        // DPDK port it came from, or is to leave by
+	uint8_t ecn;             // SEGMENT_ECN_*, of the IP header
 	uint32_t payload_octets; // sum of the parts
 	struct segment_options options;
 	struct slice parts[SEGMENT_PARTS]; // received segments have 0 or 1

@@ -32,6 +32,7 @@ static struct segment sample(void)
 	s.options.has_timestamp = true;
 	s.options.tsval = 0x01020304;
 	s.options.tsecr = 0x05060708;
+	s.ecn = SEGMENT_ECN_ECT0;
 	s.parts[0] = (struct slice){text, 5};
 	s.parts[1] = (struct slice){text + 5, sizeof(text) - 6};
 	s.payload_octets = sizeof(text) - 1;
@@ -78,6 +79,7 @@ static void test_frame_built_segment_parses_to_itself(void **state)
 	assert_int_equal(f.tcp.flags, s.flags);
 	assert_int_equal(f.tcp.options.tsval, s.options.tsval);
 	assert_int_equal(f.tcp.options.tsecr, s.options.tsecr);
+	assert_int_equal(f.tcp.ecn, SEGMENT_ECN_ECT0);
 	assert_int_equal(f.tcp.payload_octets, s.payload_octets);
 	assert_memory_equal(f.tcp.parts[0].at, "EHLO client.example\r\n", s.payload_octets);
 }
