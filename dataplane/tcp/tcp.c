@@ -78,6 +78,24 @@ void tcp_resume(struct tcp_conn *conn, uint64_t now_us)
 	tcp_recv_deliver(conn, now_us);
 }
 
+void tcp_set_receive_window(struct tcp_conn *conn, uint32_t octets)
+{
+	bool grows = octets > conn->rcv_most;
+
+	if (!tcp_conn_has_app(conn))
+		return;
+	conn->rcv_most = octets;
+	if (grows && conn->state >= TCP_ST_ESTABLISHED)
+		tcp_output_on_consumed(conn);
+}
+
+void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy)
+{
+	conn->flags &= ~(uint32_t)TCP_F_ACK_REPLY;
+	if (policy == TCP_ACK_REPLY)
+		conn->flags |= TCP_F_ACK_REPLY;
+}
+
 void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us)
 {
 	if (tcp_conn_has_app(conn))

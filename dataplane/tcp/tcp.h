@@ -39,6 +39,16 @@ enum tcp_close_reason {
 	TCP_CLOSED_ABORTED, // we called tcp_abort()
 };
 
+// app->data() takes nothing, and the segment counts as lost on its way: nothing is kept and nothing acknowledged, so the
+// peer sends it again, ever more slowly. Octets that were queued before stay queued.
+#define TCP_DATA_HELD SIZE_MAX
+
+// When an ACK leaves that nothing else carries. Out of order data, FIN and probes are answered at once under both.
+enum tcp_ack_policy {
+	TCP_ACK_DATA,  // at least every second full segment (RFC 5681 4.2), else after the delay
+	TCP_ACK_REPLY, // an answer is under way that will carry it: only after the delay
+};
+
 // The application. user is tcp_stack_config.user. Functions may call tcp_send, tcp_close, tcp_abort,
 // tcp_set_deadline on the connection; none may call tcp_input or tcp_flush.
 struct tcp_app {
@@ -48,7 +58,7 @@ struct tcp_app {
 	// Handshake complete.
 	void (*opened)(void *user, struct tcp_conn *conn, uint64_t now_us);
 	// Octets in order. Returns how many were consumed; the rest stays queued inside the
-	// receive window and comes again, in front, with the next data or after tcp_resume().
+	// receive window and comes again, in front, with the next data or after tcp_resume(). Or TCP_DATA_HELD.
 	// in is contiguous and at least everything queued up to TCP_DATA_VIEW octets.
 	size_t (*data)(void *user, struct tcp_conn *conn, struct slice in, uint64_t now_us);
 	// Octets we sent were acknowledged; tcp_send_space() has grown.
@@ -136,11 +146,22 @@ void tcp_abort(struct tcp_conn *conn, uint64_t now_us);
 // Show queued octets to app->data() again (after a verdict or a commit). Not from inside data().
 void tcp_resume(struct tcp_conn *conn, uint64_t now_us);
 
+// Offer room for at most so many unread octets from now on, within what tcp_stack_config allows. What was offered before
+// stays offered, and is kept when it comes; a larger room is announced when it is worth a segment. 0: offer nothing new.
+// Until it is called: all that the configuration allows.
+void tcp_set_receive_window(struct tcp_conn *conn, uint32_t octets);
+
+// Until it is called: TCP_ACK_DATA.
+void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy);
+
 // Call app->deadline() at due_us; 0: never. Replaces the one before.
 void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us);
 
 // Application memory of config.app_octets octets behind the connection; zeroed before opened().
 void *tcp_conn_app(struct tcp_conn *conn);
+
+// The way back.
+struct tcp_conn *tcp_conn_of_app(void *app);
 
 // Index below config.conns and a generation that changes each time the slot is used again. A pair names one
 // connection for ever (up to 2^32 reuses); tcp_conn_find() gives NULL when that one is gone.

@@ -42,6 +42,7 @@ static void clear(struct tcp_stack *stack, struct tcp_conn *conn, uint32_t index
 	conn->index = index;
 	conn->generation = generation;
 	conn->flags = dirty;
+	conn->rcv_most = UINT32_MAX;
 	conn->dirty_next = dirty_next;
 }
 
@@ -174,6 +175,11 @@ struct tcp_conn *tcp_conn_untouch(struct tcp_stack *stack)
 void *tcp_conn_app(struct tcp_conn *conn)
 {
 	return conn + 1;
+}
+
+struct tcp_conn *tcp_conn_of_app(void *app)
+{
+	return (struct tcp_conn *)app - 1;
 }
 
 uint32_t tcp_conn_index(const struct tcp_conn *conn)

@@ -57,6 +57,7 @@ enum tcp_flag {
 	TCP_F_RECOVERY = 1 << 13,    // fast recovery (RFC 6582)
 	TCP_F_TIMING = 1 << 14,      // a round trip is measured, see rtt_end
 	TCP_F_SYN_LOST = 1 << 15,    // our SYN or SYN-ACK was sent again
+	TCP_F_ACK_REPLY = 1 << 16,   // tcp_set_ack_policy()
 };
 
 // What the one timer of a connection stands for.
@@ -127,6 +128,7 @@ struct tcp_conn {
 	struct timer timer;
 	uint64_t due_us[TCP_DUE_COUNT]; // 0: not
 	uint32_t hash;                  // of the tuple, for the table
+	uint32_t rcv_most;              // unread octets there may be: tcp_set_receive_window()
 };
 
 // A slot with tuple in the table, CLOSED until its first tcp_conn_enter(); NULL: none left.

@@ -9,6 +9,7 @@
 #include "tcp/tcp_stack.h"
 #include "tcp/tcp_time_wait.h"
 #include "tcp/tcp_timer.h"
+#include "tcp/tcp_window.h"
 
 static bool wants_data(const struct tcp_conn *conn)
 {
@@ -35,7 +36,7 @@ static size_t show(struct tcp_conn *conn, struct slice in, uint64_t now_us)
 	size_t used = stack->config.app->data(stack->config.user, conn, in, now_us);
 
 	stack->in_data = NULL;
-	assert(used <= in.len);
+	assert(used <= in.len || used == TCP_DATA_HELD);
 	if (!wants_data(conn))
 		tcp_recv_discard(conn);
 	return used;
@@ -100,8 +101,8 @@ void tcp_recv_deliver(struct tcp_conn *conn, uint64_t now_us)
 		struct slice in = view(conn);
 		size_t used = show(conn, in, now_us);
 
-		if (!wants_data(conn))
-			return;
+		if (!wants_data(conn) || used == TCP_DATA_HELD)
+			break;
 		consume(conn, used);
 		if (used < in.len)
 			break;
@@ -113,7 +114,7 @@ void tcp_recv_deliver(struct tcp_conn *conn, uint64_t now_us)
 }
 
 // Octets from rcv_nxt on, straight from the packet while nothing is queued before them. Returns how many were
-// taken; *fresh: some lie unread that the application has not been shown.
+// taken, or TCP_DATA_HELD; *fresh: some lie unread that the application has not been shown.
 static size_t take_in_order(struct tcp_conn *conn, struct slice in, bool *fresh, uint64_t now_us)
 {
 	size_t used = 0;
@@ -129,6 +130,8 @@ static size_t take_in_order(struct tcp_conn *conn, struct slice in, bool *fresh,
 		conn->rcv_nxt += (uint32_t)in.len;
 		return in.len;
 	}
+	if (used == TCP_DATA_HELD)
+		return used;
 
 	uint32_t stored = tcp_block_append(conn->stack, &conn->rcv, 0,
 		(struct slice){in.at + used, in.len - used}, TCP_BLOCK_UNREAD);
@@ -162,6 +165,9 @@ static void on_advanced(struct tcp_conn *conn, bool filled_hole, uint64_t now_us
 	if (filled_hole)
 		conn->flags |= TCP_F_ACK_NOW;
 	tcp_timer_on_data_received(conn, now_us);
+	// A window of less than two segments is used up before the rule of two is met.
+	if (tcp_window_is_nearly_shut(conn))
+		tcp_output_on_consumed(conn);
 }
 
 // The octets of a segment, already cut to the window. Of those that are here already, the first copy stays.
@@ -188,7 +194,9 @@ static enum drop take_text(struct tcp_conn *conn, uint32_t seq, struct slice in,
 			size_t taken =
 				take_in_order(conn, (struct slice){in.at, n}, &fresh, now_us);
 
-			if (taken < n)
+			if (taken == TCP_DATA_HELD)
+				drop = DROP_CONN_HELD;
+			else if (taken < n)
 				drop = DROP_CONN_NO_BUFFER;
 			else if (tcp_reassembly_take(conn))
 				fresh = true;

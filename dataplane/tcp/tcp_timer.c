@@ -38,10 +38,13 @@ void tcp_timer_on_blocked(struct tcp_conn *conn, uint64_t now_us)
 		set(conn, TCP_DUE_PEER, due_us);
 }
 
-// RFC 5681 4.2: at least every second full segment, and never later than the delay.
+// RFC 5681 4.2: at least every second full segment, and never later than the delay. An answer that is under way carries
+// the ACK of what it answers, however many segments that took.
 void tcp_timer_on_data_received(struct tcp_conn *conn, uint64_t now_us)
 {
-	if (conn->rcv_nxt - conn->rcv_acked >= 2U * conn->rcv_mss)
+	bool is_much = conn->rcv_nxt - conn->rcv_acked >= 2U * conn->rcv_mss;
+
+	if (is_much && !tcp_conn_has(conn, TCP_F_ACK_REPLY))
 		conn->flags |= TCP_F_ACK_NOW;
 	else if (conn->due_us[TCP_DUE_ACK] == 0)
 		set(conn, TCP_DUE_ACK, now_us + LIMIT_TCP_DELAYED_ACK_US);

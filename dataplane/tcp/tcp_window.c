@@ -10,7 +10,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 
 static uint32_t limit(const struct tcp_conn *conn)
 {
-	uint32_t window = conn->stack->config.receive_window;
+	uint32_t window = smaller(conn->stack->config.receive_window, conn->rcv_most);
 
 	return tcp_conn_has(conn, TCP_F_SCALE) ? window : smaller(window, UINT16_MAX);
 }
@@ -70,9 +70,12 @@ uint16_t tcp_window_offer(struct tcp_conn *conn, bool syn)
 
 bool tcp_window_wants_update(const struct tcp_conn *conn)
 {
-	bool nearly_shut = conn->rcv_adv - conn->rcv_nxt < conn->stack->config.mss;
+	return is_worth(conn, gain(conn), tcp_window_is_nearly_shut(conn) ? 1 : 2);
+}
 
-	return is_worth(conn, gain(conn), nearly_shut ? 1 : 2);
+bool tcp_window_is_nearly_shut(const struct tcp_conn *conn)
+{
+	return conn->rcv_adv - conn->rcv_nxt < conn->stack->config.mss;
 }
 
 bool tcp_window_holds(const struct tcp_conn *conn, const struct segment *s)

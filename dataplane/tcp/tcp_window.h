@@ -12,6 +12,9 @@ uint16_t tcp_window_offer(struct tcp_conn *conn, bool syn);
 // Has enough space come free since the last offer for a segment of its own?
 bool tcp_window_wants_update(const struct tcp_conn *conn);
 
+// No full segment fits into what is offered: a sender that has one waits for us.
+bool tcp_window_is_nearly_shut(const struct tcp_conn *conn);
+
 // RFC 9293 3.10.7.4 first, with two liberties: an empty segment may stand at the right edge, and one that
 // begins at rcv_nxt is taken although the window is shut, for the sake of its ACK.
 bool tcp_window_holds(const struct tcp_conn *conn, const struct segment *s);

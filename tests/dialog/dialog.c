@@ -84,6 +84,8 @@ static size_t on_data(void *user, struct tcp_conn *conn, struct slice in, uint64
 	size_t used = in.len < dialog.consume ? in.len : dialog.consume;
 
 	(void)user;
+	if (dialog.on_data == 'h')
+		return TCP_DATA_HELD;
 	if (is_text(in))
 		event(conn, "data %.*s", (int)in.len, (const char *)in.at);
 	else

@@ -51,7 +51,7 @@ struct dialog {
 	uint32_t event_first, event_count;
 	size_t consume; // at most so many octets of each data()
 	bool listen, refuse, tell_acked;
-	char on_data; // 'a' abort, 'c' close, from inside data()
+	char on_data; // 'a' abort, 'c' close, 'h' hold, from inside data()
 	enum drop drop;
 };
 

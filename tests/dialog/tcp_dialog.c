@@ -153,6 +153,18 @@ static void app_deadline(char **at)
 	tcp_set_deadline(need_conn(), dialog.now_us + dialog_word_number(at));
 }
 
+static void app_window(char **at)
+{
+	tcp_set_receive_window(need_conn(), dialog_word_number(at));
+}
+
+static void app_acks(char **at)
+{
+	bool reply = strcmp(dialog_word_need(at), "reply") == 0;
+
+	tcp_set_ack_policy(need_conn(), reply ? TCP_ACK_REPLY : TCP_ACK_DATA);
+}
+
 static void app_consume(char **at)
 {
 	dialog.consume = dialog_word_number(at);
@@ -188,6 +200,8 @@ static void app_line(char **at)
 		{"abort", app_abort},
 		{"resume", app_resume},
 		{"deadline", app_deadline},
+		{"window", app_window},
+		{"acks", app_acks},
 		{"consume", app_consume},
 		{"in_data", app_in_data},
 		{"refuse", app_refuse},
