@@ -46,7 +46,7 @@ uint64_t tcp_next_timer_us(const struct tcp_stack *stack, uint64_t now_us, uint6
 	return timer_wheel_next_us(&stack->wheel, now_us, limit_us);
 }
 
-void tcp_close(struct tcp_conn *conn, uint64_t now_us)
+void tcp_shutdown(struct tcp_conn *conn, uint64_t now_us)
 {
 	if (!tcp_conn_has_app(conn) || tcp_conn_has(conn, TCP_F_CLOSE))
 		return;
@@ -58,10 +58,20 @@ void tcp_close(struct tcp_conn *conn, uint64_t now_us)
 	conn->flags |= TCP_F_CLOSE;
 	tcp_conn_enter(
 		conn, conn->state == TCP_ST_CLOSE_WAIT ? TCP_ST_LAST_ACK : TCP_ST_FIN_WAIT_1);
+	tcp_conn_touch(conn);
+}
+
+void tcp_close(struct tcp_conn *conn, uint64_t now_us)
+{
+	tcp_shutdown(conn, now_us);
+	if (!tcp_conn_has_app(conn) || tcp_conn_has(conn, TCP_F_DISCARD))
+		return;
+	conn->flags |= TCP_F_DISCARD;
 	tcp_recv_discard(conn);
 	tcp_output_on_consumed(conn);
 	tcp_timer_on_app_deadline(conn, 0);
-	tcp_conn_touch(conn);
+	if (conn->state == TCP_ST_FIN_WAIT_2)
+		tcp_timer_on_linger(conn, now_us);
 }
 
 void tcp_abort(struct tcp_conn *conn, uint64_t now_us)
@@ -94,6 +104,17 @@ void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy)
 	conn->flags &= ~(uint32_t)TCP_F_ACK_REPLY;
 	if (policy == TCP_ACK_REPLY)
 		conn->flags |= TCP_F_ACK_REPLY;
+}
+
+void tcp_set_small(struct tcp_conn *conn, enum tcp_small small)
+{
+	conn->flags &= ~(uint32_t)(TCP_F_NAGLE | TCP_F_CORK);
+	if (small == TCP_SMALL_ALONE)
+		conn->flags |= TCP_F_NAGLE;
+	if (small == TCP_SMALL_NEVER)
+		conn->flags |= TCP_F_CORK;
+	if (conn->state >= TCP_ST_ESTABLISHED)
+		tcp_conn_touch(conn);
 }
 
 void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us)

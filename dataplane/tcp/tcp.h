@@ -49,6 +49,13 @@ enum tcp_ack_policy {
 	TCP_ACK_REPLY, // an answer is under way that will carry it: only after the delay
 };
 
+// When the end of the queue leaves although it fills no segment.
+enum tcp_small {
+	TCP_SMALL_AT_ONCE, // at the next flush: who batches its replies holds nothing back
+	TCP_SMALL_ALONE,   // when nothing else is in flight (RFC 9293 3.7.4, Nagle)
+	TCP_SMALL_NEVER,   // more is about to come
+};
+
 // The application. user is tcp_stack_config.user. Functions may call tcp_send, tcp_close, tcp_abort,
 // tcp_set_deadline on the connection; none may call tcp_input or tcp_flush.
 struct tcp_app {
@@ -95,6 +102,7 @@ struct tcp_stack_config {
 	uint32_t send_buffer;    // octets; 0: TCP_SEND_BUFFER
 	uint32_t receive_window; // octets; 0: TCP_RECEIVE_WINDOW
 	uint32_t app_octets;     // application data behind each connection, see tcp_conn_app()
+	bool reset_late_data; // octets that come after tcp_close() are answered by RST (RFC 9293 3.6.1)
 	struct siphash_key secret;
 };
 
@@ -136,8 +144,13 @@ struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct segment *tupl
 bool tcp_send(struct tcp_conn *conn, struct slice data, uint64_t now_us);
 size_t tcp_send_space(const struct tcp_conn *conn);
 
+// FIN after all queued data; input goes on. data() has to take all it is shown from then on: with the second FIN the
+// connection ends, and what is unread is lost. Before opened(): the same as tcp_abort(). Twice: nothing more.
+void tcp_shutdown(struct tcp_conn *conn, uint64_t now_us);
+
 // FIN after all queued data. data() and peer_closed() are not called any more, and the deadline is taken away; what
-// still arrives is discarded, bounded in time. Before opened(): the same as tcp_abort(). Twice: nothing more.
+// still arrives is discarded, bounded in time, or answered by RST (config.reset_late_data). Before opened(): the same as
+// tcp_abort(). Twice: nothing more.
 void tcp_close(struct tcp_conn *conn, uint64_t now_us);
 
 // RST, and app->closed(TCP_CLOSED_ABORTED) before it returns.
@@ -153,6 +166,9 @@ void tcp_set_receive_window(struct tcp_conn *conn, uint32_t octets);
 
 // Until it is called: TCP_ACK_DATA.
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy);
+
+// Until it is called: TCP_SMALL_AT_ONCE. FIN pushes what is held back; a timer does after a while.
+void tcp_set_small(struct tcp_conn *conn, enum tcp_small small);
 
 // Call app->deadline() at due_us; 0: never. Replaces the one before.
 void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us);

@@ -79,7 +79,9 @@ static void on_fin_acked(struct tcp_conn *conn, uint64_t now_us)
 		tcp_conn_end(conn, TCP_CLOSED_ORDERLY, now_us);
 	} else {
 		tcp_conn_enter(conn, TCP_ST_FIN_WAIT_2);
-		tcp_timer_on_linger(conn, now_us);
+		// A half-closed connection lives as long as the application wants it.
+		if (tcp_conn_has(conn, TCP_F_DISCARD))
+			tcp_timer_on_linger(conn, now_us);
 	}
 }
 
@@ -110,7 +112,7 @@ enum drop tcp_ack_segment(struct tcp_conn *conn, const struct segment *s, uint64
 		tcp_conn_touch(conn);
 	if (fin_acked)
 		on_fin_acked(conn, now_us);
-	else if (octets && !tcp_conn_has(conn, TCP_F_CLOSE))
+	else if (octets && !tcp_conn_has(conn, TCP_F_DISCARD))
 		stack->config.app->acked(stack->config.user, conn, now_us);
 	return DROP_NONE;
 }

@@ -43,8 +43,7 @@ enum tcp_flag {
 	TCP_F_ACTIVE = 1 << 0,   // tcp_connect() made it: closed() is owed even if never opened
 	TCP_F_OPENED = 1 << 1,   // opened() was called
 	TCP_F_APP_DONE = 1 << 2, // closed() was called
-	TCP_F_CLOSE =
-		1 << 3, // tcp_close(): FIN stands behind the queued octets, input is discarded
+	TCP_F_CLOSE = 1 << 3, // FIN stands behind the queued octets: tcp_shutdown() or tcp_close()
 	TCP_F_FIN_SEEN = 1 << 4,     // the peer's FIN has arrived and has number rcv_fin
 	TCP_F_FIN_TAKEN = 1 << 5,    // rcv_nxt has passed it
 	TCP_F_FIN_REPORTED = 1 << 6, // peer_closed() was called
@@ -58,6 +57,9 @@ enum tcp_flag {
 	TCP_F_TIMING = 1 << 14,      // a round trip is measured, see rtt_end
 	TCP_F_SYN_LOST = 1 << 15,    // our SYN or SYN-ACK was sent again
 	TCP_F_ACK_REPLY = 1 << 16,   // tcp_set_ack_policy()
+	TCP_F_DISCARD = 1 << 24,     // tcp_close(): input is discarded
+	TCP_F_NAGLE = 1 << 25,       // TCP_SMALL_ALONE
+	TCP_F_CORK = 1 << 26,        // TCP_SMALL_NEVER
 };
 
 // What the one timer of a connection stands for.

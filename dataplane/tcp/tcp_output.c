@@ -141,11 +141,22 @@ static struct piece piece_at(const struct tcp_conn *conn, uint32_t seq, uint32_t
 	return p;
 }
 
+// The new end of the queue, short of a segment, waits for more (tcp_set_small()).
+static bool holds_back(const struct tcp_conn *conn, const struct piece *p)
+{
+	if (p->fin || seq_le(p->seq + p->len, conn->snd_max))
+		return false;
+	return tcp_conn_has(conn, TCP_F_CORK) ||
+	       (tcp_conn_has(conn, TCP_F_NAGLE) && conn->snd_una != conn->snd_max);
+}
+
 // RFC 9293 3.8.6.2.1: no piece that only the window makes small, unless it is half of what the peer ever offered.
 static bool is_silly(const struct tcp_conn *conn, const struct piece *p, bool peer_limits)
 {
-	if (p->len >= conn->snd_mss || p->seq + p->len == tcp_conn_send_end(conn))
+	if (p->len >= conn->snd_mss)
 		return false;
+	if (p->seq + p->len == tcp_conn_send_end(conn))
+		return holds_back(conn, p);
 	return !peer_limits || p->len < conn->snd_wnd_max / 2 || p->len == 0;
 }
 

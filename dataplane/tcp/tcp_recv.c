@@ -13,7 +13,7 @@
 
 static bool wants_data(const struct tcp_conn *conn)
 {
-	return tcp_conn_has_app(conn) && !tcp_conn_has(conn, TCP_F_CLOSE);
+	return tcp_conn_has_app(conn) && !tcp_conn_has(conn, TCP_F_DISCARD);
 }
 
 void tcp_recv_discard(struct tcp_conn *conn)
@@ -125,8 +125,14 @@ static size_t take_in_order(struct tcp_conn *conn, struct slice in, bool *fresh,
 		*fresh = true;
 	if (conn->state == TCP_ST_CLOSED)
 		return used;
-	// tcp_close(): what still arrives is acknowledged and discarded.
+	// tcp_close(): what still arrives is acknowledged and discarded, unless the peer is to know that it is lost.
 	if (!wants_data(conn)) {
+		if (used < in.len && conn->stack->config.reset_late_data &&
+			tcp_conn_has_app(conn)) {
+			tcp_output_reset(conn);
+			tcp_conn_end(conn, TCP_CLOSED_ABORTED, now_us);
+			return in.len;
+		}
 		conn->rcv_nxt += (uint32_t)in.len;
 		return in.len;
 	}
@@ -248,7 +254,9 @@ static void take_fin(struct tcp_conn *conn, uint64_t now_us)
 	conn->dup_acks_owed = 0;
 	tcp_conn_touch(conn);
 	if (conn->state == TCP_ST_FIN_WAIT_2) {
-		tcp_time_wait_enter(conn, now_us);
+		report_fin(conn, now_us);
+		if (conn->state != TCP_ST_CLOSED)
+			tcp_time_wait_enter(conn, now_us);
 		return;
 	}
 	tcp_conn_enter(

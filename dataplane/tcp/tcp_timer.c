@@ -97,7 +97,7 @@ static void handshake_due(struct tcp_conn *conn, uint64_t now_us)
 // (RFC 9293 3.8.6.1), but not for ever: it holds our memory (sockstress, RFC 6429).
 static bool gives_up(const struct tcp_conn *conn)
 {
-	bool orphan = tcp_conn_has(conn, TCP_F_CLOSE);
+	bool orphan = tcp_conn_has(conn, TCP_F_DISCARD);
 	uint32_t retries = orphan ? LIMIT_TCP_CLOSED_RETRIES : LIMIT_TCP_RETRIES;
 	uint32_t probes = orphan ? LIMIT_TCP_CLOSED_RETRIES : LIMIT_TCP_PROBES;
 

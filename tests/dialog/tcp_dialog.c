@@ -136,6 +136,25 @@ static void app_close(char **at)
 	tcp_close(need_conn(), dialog.now_us);
 }
 
+static void app_shutdown(char **at)
+{
+	(void)at;
+	tcp_shutdown(need_conn(), dialog.now_us);
+}
+
+static void app_small(char **at)
+{
+	static const char *const names[] = {"at_once", "alone", "never"};
+	const char *name = dialog_word_need(at);
+
+	for (size_t i = 0; i < 3; i++)
+		if (strcmp(name, names[i]) == 0) {
+			tcp_set_small(need_conn(), (enum tcp_small)i);
+			return;
+		}
+	dialog_fail("%s: not known", name);
+}
+
 static void app_abort(char **at)
 {
 	(void)at;
@@ -197,6 +216,8 @@ static void app_line(char **at)
 		{"cannot_send", app_cannot_send},
 		{"space", app_space},
 		{"close", app_close},
+		{"shutdown", app_shutdown},
+		{"small", app_small},
 		{"abort", app_abort},
 		{"resume", app_resume},
 		{"deadline", app_deadline},
@@ -287,6 +308,8 @@ static void configure(char **at)
 		c->conns = value;
 	else if (strcmp(key, "blocks") == 0)
 		c->blocks = value;
+	else if (strcmp(key, "reset_late_data") == 0)
+		c->reset_late_data = value != 0;
 	else if (strcmp(key, "acked") == 0)
 		dialog.tell_acked = value != 0;
 	else

@@ -109,6 +109,12 @@ static void app_act(struct tcp_conn *conn, uint8_t action)
 		app_send(conn, 200);
 		tcp_close(conn, f.now_us);
 		return;
+	case 6:
+		tcp_shutdown(conn, f.now_us);
+		return;
+	case 7:
+		tcp_set_small(conn, (enum tcp_small)((action >> 3) % 3));
+		return;
 	default:
 		return;
 	}

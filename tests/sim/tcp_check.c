@@ -74,7 +74,8 @@ static void check_timer(const struct tcp_conn *conn)
 
 	if (tcp_conn_sends(conn) && out)
 		MUST(conn, conn->due_us[TCP_DUE_PEER] != 0);
-	if (conn->state == TCP_ST_TIME_WAIT || conn->state == TCP_ST_FIN_WAIT_2)
+	if (conn->state == TCP_ST_TIME_WAIT ||
+		(conn->state == TCP_ST_FIN_WAIT_2 && tcp_conn_has(conn, TCP_F_DISCARD)))
 		MUST(conn, conn->due_us[TCP_DUE_PEER] != 0);
 	for (int i = 0; i < TCP_DUE_COUNT; i++) {
 		if (conn->due_us[i] == 0)
