@@ -10,6 +10,7 @@
 #include "control/log.h"
 #include "control/reload.h"
 #include "control/status.h"
+#include "control/steering_report.h"
 #include "control/tunable.h"
 #include "supervise/child_link.h"
 
@@ -229,7 +230,7 @@ static bool verb_log(struct admin_call *call)
 	return say(call, 0, "log files are open anew");
 }
 
-// --- explain ---
+// --- explain, steering ---
 
 static bool verb_explain(struct admin_call *call)
 {
@@ -239,6 +240,20 @@ static bool verb_explain(struct admin_call *call)
 	if (call->answer.data == NULL)
 		return say(call, 2, "%s", why);
 	call->answer.text = explain_text(call->answer.data);
+	return true;
+}
+
+static bool verb_steering(struct admin_call *call)
+{
+	char why[STEERING_REPORT_WHY_MAX];
+
+	if (!has_only(call, "nic"))
+		return true;
+	call->answer.data = steering_report(
+		reload_policy(call->parts->reload)->snapshot, text_arg(call, "nic"), NULL, why);
+	if (call->answer.data == NULL)
+		return say(call, 2, "%s", why);
+	call->answer.text = steering_report_text(call->answer.data);
 	return true;
 }
 
@@ -374,6 +389,7 @@ static const struct {
 	{"reload", verb_reload},
 	{"set", verb_set},
 	{"status", verb_status},
+	{"steering", verb_steering},
 	{"stop", verb_stop},
 	{"vserver", verb_vserver},
 };
@@ -384,6 +400,7 @@ bool admin_verb_run(struct admin_call *call, const char *verb)
 		if (strcmp(verbs[i].name, verb) == 0)
 			return verbs[i].run(call);
 	return say(call, 2,
-		"%s: unknown verb; there are: explain get log queue reload set status stop vserver",
+		"%s: unknown verb; there are: explain get log queue reload set status "
+		"steering stop vserver",
 		verb);
 }

@@ -39,6 +39,7 @@ static const struct verb verbs[] = {
 		"[--client IP] [--vserver V] [--limit N]"},
 	{"reload", 0, {"file"}, {NULL}, "reload [FILE]"},
 	{"set", 2, {"name", "value"}, {NULL}, "set NAME VALUE"},
+	{"steering", 0, {NULL}, {"nic"}, "steering [--nic KIND]"},
 	{"stop", 0, {NULL}, {NULL}, "stop"},
 	{"vserver", 1, {"command", "name"}, {NULL}, "vserver list|start|stop|pause|drain [NAME]"},
 };
@@ -53,7 +54,7 @@ const char *command_usage(void)
 	int used = snprintf(text, sizeof(text),
 		"usage: posternctl [--socket S] [--config F] [--json] VERB ...\n\n"
 		"  --socket S   control socket of the running server (/run/postern/control.sock)\n"
-		"  --config F   answer from this file without a server: check, explain\n"
+		"  --config F   answer from this file without a server: check, explain, steering\n"
 		"  --json       print JSON\n"
 		"  --help, --version\n\nverbs:\n");
 

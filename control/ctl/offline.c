@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "config/snapshot.h"
 #include "control/explain.h"
+#include "control/steering_report.h"
 
 struct mistakes {
 	FILE *out;
@@ -52,25 +53,59 @@ static struct answer check(const struct command *command)
 	return answer;
 }
 
+// The configuration compiled; NULL: answer says why not. The snapshot borrows *config.
+static struct snapshot *compile(
+	const struct command *command, struct config **config, struct answer *answer)
+{
+	struct snapshot *snapshot;
+
+	*config = load(command->config_path, 2, answer);
+	if (*config == NULL)
+		return NULL;
+	answer_free(answer);
+	*answer = (struct answer){.exit = 2};
+	snapshot = snapshot_build(*config, 0);
+	if (snapshot == NULL) {
+		*answer = (struct answer){2, strdup("no memory"), json_object()};
+		config_free(*config);
+	}
+	return snapshot;
+}
+
 static struct answer explain_file(const struct command *command)
 {
 	struct answer answer = {0};
-	struct config *config = load(command->config_path, 2, &answer);
-	char why[EXPLAIN_WHY_MAX] = "no memory";
-	struct snapshot *snapshot;
+	char why[EXPLAIN_WHY_MAX];
+	struct config *config;
+	struct snapshot *snapshot = compile(command, &config, &answer);
 
-	if (config == NULL)
+	if (snapshot == NULL)
 		return answer;
-	answer_free(&answer);
-	answer = (struct answer){.exit = 0};
-	snapshot = snapshot_build(config, 0);
-	if (snapshot != NULL)
-		answer.data = explain(snapshot, command->args, why);
-	if (answer.data != NULL) {
-		answer.text = explain_text(answer.data);
-	} else {
-		answer = (struct answer){.exit = 2, .text = strdup(why), .data = json_object()};
-	}
+	answer.data = explain(snapshot, command->args, why);
+	if (answer.data != NULL)
+		answer = (struct answer){0, explain_text(answer.data), answer.data};
+	else
+		answer = (struct answer){2, strdup(why), json_object()};
+	snapshot_free(snapshot);
+	config_free(config);
+	return answer;
+}
+
+static struct answer steering_file(const struct command *command)
+{
+	struct answer answer = {0};
+	char why[STEERING_REPORT_WHY_MAX];
+	const char *nic = json_string_value(json_object_get(command->args, "nic"));
+	struct config *config;
+	struct snapshot *snapshot = compile(command, &config, &answer);
+
+	if (snapshot == NULL)
+		return answer;
+	answer.data = steering_report(snapshot, nic, NULL, why);
+	if (answer.data != NULL)
+		answer = (struct answer){0, steering_report_text(answer.data), answer.data};
+	else
+		answer = (struct answer){2, strdup(why), json_object()};
 	snapshot_free(snapshot);
 	config_free(config);
 	return answer;
@@ -84,6 +119,8 @@ struct answer offline_ask(const struct command *command)
 		return check(command);
 	if (strcmp(command->verb, "explain") == 0)
 		return explain_file(command);
+	if (strcmp(command->verb, "steering") == 0)
+		return steering_file(command);
 	answer.data = json_object();
 	if (asprintf(&answer.text, "%s needs the running server: leave --config out",
 		    command->verb) < 0)

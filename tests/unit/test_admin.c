@@ -295,6 +295,10 @@ static void test_admin_explain_answers_for_the_running_policy(void **state)
 	expect(&s,
 		"{\"verb\": \"explain\", \"args\": {\"vserver\": \"z\", \"client\": \"10.9.9.9\"}}",
 		2, "there are: a b");
+	expect(&s, "{\"verb\": \"steering\"}", 0, "net_null0: other");
+	expect(&s, "{\"verb\": \"steering\", \"args\": {\"nic\": \"mlx5\"}}", 0,
+		"ipv4 dst is 10.12.170.1 / icmp");
+	expect(&s, "{\"verb\": \"steering\", \"args\": {\"nic\": \"x\"}}", 2, "expected --nic");
 	expect(&s, "{\"verb\": \"log\", \"args\": {\"command\": \"reopen\"}}", 0, "open anew");
 	expect(&s, "{\"verb\": \"melt\"}", 2, "unknown verb");
 	end(&s);

@@ -72,6 +72,7 @@ static void test_command_words_become_arguments(void **state)
 		"{\"client\":\"10.1.1.1\",\"recipient\":\"x@y\",\"sender\":\"\",\"tls\":true,"
 		"\"vserver\":\"v\"}");
 	good("set log.level sessions", "set", "{\"name\":\"log.level\",\"value\":\"sessions\"}");
+	good("steering --nic ice", "steering", "{\"nic\":\"ice\"}");
 	good("vserver drain relay", "vserver", "{\"command\":\"drain\",\"name\":\"relay\"}");
 }
 
