@@ -4,13 +4,15 @@
 #include "tcp/tcp_ack.h"
 #include "tcp/tcp_congestion.h"
 #include "tcp/tcp_output.h"
+#include "tcp/tcp_recv.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_stack.h"
 #include "tcp/tcp_time_wait.h"
 #include "tcp/tcp_timer.h"
 
 enum {
-	DEFAULT_MSS = 536, // RFC 9293 3.7.1: a peer that names none
+	DEFAULT_MSS_V4 = 536, // RFC 9293 3.7.1 (MUST-15): a peer that names none
+	DEFAULT_MSS_V6 = 1220,
 	TIMESTAMP_OCTETS = 12,
 	SCALE_MAX = 14, // RFC 7323 2.3
 };
@@ -25,8 +27,9 @@ static void take_options(struct tcp_conn *conn, const struct segment *s)
 {
 	const struct segment_options *o = &s->options;
 	const struct tcp_stack_config *config = &conn->stack->config;
-	uint32_t mss = o->has_mss ? o->mss : DEFAULT_MSS;
-	uint32_t ours = ip_addr_is_v4(&conn->tuple.local) ? config->mss : config->mss - 20U;
+	bool v4 = ip_addr_is_v4(&conn->tuple.local);
+	uint32_t mss = o->has_mss ? o->mss : v4 ? DEFAULT_MSS_V4 : DEFAULT_MSS_V6;
+	uint32_t ours = v4 ? config->mss : config->mss - 20U;
 
 	if (mss < LIMIT_TCP_MSS_MIN)
 		mss = LIMIT_TCP_MSS_MIN;
@@ -44,7 +47,7 @@ static void take_options(struct tcp_conn *conn, const struct segment *s)
 		mss -= TIMESTAMP_OCTETS;
 	}
 	conn->snd_mss = (uint16_t)mss;
-	conn->rcv_mss = DEFAULT_MSS;
+	conn->rcv_mss = DEFAULT_MSS_V4;
 	conn->rcv_nxt = s->seq + 1;
 	conn->rcv_acked = conn->rcv_nxt;
 	conn->rcv_adv = conn->rcv_nxt;
@@ -167,6 +170,18 @@ static void establish(struct tcp_conn *conn, const struct segment *s, uint64_t n
 	stack->config.app->opened(stack->config.user, conn, now_us);
 }
 
+// RFC 9293 3.10.7.3, fourth: octets and FIN on the SYN-ACK go on at the sixth step.
+static enum drop take_rest(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	struct segment rest = *s;
+
+	if (conn->state == TCP_ST_CLOSED)
+		return DROP_NONE;
+	rest.flags &= (uint8_t)~SEGMENT_SYN;
+	rest.seq++;
+	return tcp_recv_segment(conn, &rest, now_us);
+}
+
 enum drop tcp_handshake_syn_sent(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
 {
 	bool ack = (s->flags & SEGMENT_ACK) != 0;
@@ -196,7 +211,7 @@ enum drop tcp_handshake_syn_sent(struct tcp_conn *conn, const struct segment *s,
 		conn->rcv_adv =
 			conn->rcv_nxt + smaller(conn->stack->config.receive_window, UINT16_MAX);
 		establish(conn, s, now_us);
-		return DROP_NONE;
+		return take_rest(conn, s, now_us);
 	}
 	// Simultaneous open: the same SYN again, as SYN-ACK.
 	tcp_conn_enter(conn, TCP_ST_SYN_RECEIVED);

@@ -39,14 +39,14 @@ static void take_timestamp(struct tcp_conn *conn, const struct segment *s, uint6
 	conn->ts_recent_hour = (uint16_t)(now_us >> 32);
 }
 
-// An answer that is not acceptable is answered by ACK (RFC 9293 3.10.7.4, first): octets at the next flush, once for
+// A segment that is not acceptable is answered by ACK (RFC 9293 3.10.7.4, first): octets at the next flush, once for
 // all of them; an empty segment at most a few times a second, or two ends out of step would answer each other for
-// ever (ACK storm).
+// ever (ACK storm). Before the handshake's end the flush sends nothing but SYN-ACKs.
 static void answer_unacceptable(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
 {
 	if (s->flags & SEGMENT_RST)
 		return;
-	if (segment_len(s) == 0) {
+	if (segment_len(s) == 0 || tcp_conn_is_opening(conn)) {
 		tcp_output_challenge(conn, now_us);
 		return;
 	}
@@ -105,7 +105,6 @@ static enum drop synchronized(struct tcp_conn *conn, const struct segment *s, ui
 	// Fifth.
 	if (!(s->flags & SEGMENT_ACK))
 		return DROP_TCP_BAD;
-	take_timestamp(conn, s, now_us);
 
 	enum drop drop = conn->state == TCP_ST_SYN_RECEIVED
 				 ? tcp_handshake_syn_received(conn, s, now_us)
@@ -113,6 +112,9 @@ static enum drop synchronized(struct tcp_conn *conn, const struct segment *s, ui
 
 	if (drop != DROP_NONE || conn->state == TCP_ST_CLOSED)
 		return drop;
+	// Not before the ACK was found good: a blind guess that plants a timestamp of the far future would make PAWS
+	// drop all that the peer sends.
+	take_timestamp(conn, s, now_us);
 	// Seventh and eighth.
 	return tcp_recv_segment(conn, s, now_us);
 }
