@@ -27,7 +27,7 @@ static const struct iface *iface_of(const struct worker *w, unsigned port)
 static bool is_ours(const struct worker *w, const struct ip_addr *local)
 {
 	for (unsigned p = 0; p < w->common->ports->count; p++) {
-		if (iface_has(iface_of(w, p), ip_addr_v4(local)))
+		if (ip_addr_is_v4(local) && iface_has(iface_of(w, p), ip_addr_v4(local)))
 			return true;
 	}
 	return false;
@@ -94,15 +94,16 @@ static void arp_input(struct worker *w, struct rte_mbuf *m, const struct frame *
 
 // ---- ping
 
-static void icmp_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+static void echo_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
 {
-	if (!is_ours(w, &f->dst)) {
+	if (!is_ours(w, &f->ip.dst)) {
 		account(w, DROP_IP_NOT_OURS);
 		rte_pktmbuf_free(m);
 		return;
 	}
 	account(w, DROP_NONE);
-	frame_echo_reply(f, rte_pktmbuf_mtod(m, uint8_t *));
+	m->data_len = (uint16_t)frame_echo_reply(f, rte_pktmbuf_mtod(m, uint8_t *));
+	m->pkt_len = m->data_len;
 	m->ol_flags = 0;
 	transmit_frame(w, m->port, m);
 }
@@ -242,12 +243,12 @@ static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f)
 	uint16_t vserver;
 	unsigned owner;
 
-	if (!is_ours(w, &f->dst)) {
+	if (!is_ours(w, &f->ip.dst)) {
 		account(w, DROP_IP_NOT_OURS);
 		rte_pktmbuf_free(m);
 		return;
 	}
-	vserver = snapshot_vserver_at(w->policy->snapshot, &f->dst);
+	vserver = snapshot_vserver_at(w->policy->snapshot, &f->ip.dst);
 	owner = owner_of(w, &f->tcp, vserver);
 	if (owner != w->index) {
 		steer(w, m, owner);
@@ -282,8 +283,12 @@ static void frame_input(struct worker *w, struct rte_mbuf *m)
 	case FRAME_ARP:
 		arp_input(w, m, &f);
 		break;
-	case FRAME_ICMP:
-		icmp_input(w, m, &f);
+	case FRAME_ECHO:
+		echo_input(w, m, &f);
+		break;
+	case FRAME_ND:
+		account(w, DROP_ICMP_BAD); // no address of ours is v6 yet
+		rte_pktmbuf_free(m);
 		break;
 	case FRAME_TCP:
 		tcp_frame(w, m, &f);
@@ -325,7 +330,7 @@ static void steered_input(struct worker *w, struct rte_mbuf *m)
 	if (why == DROP_NONE && f.kind == FRAME_TCP) {
 		edge_count(&w->shared->steered_in, 1);
 		f.tcp.nic_port = (uint8_t)m->port;
-		tcp_segment(w, &f.tcp, snapshot_vserver_at(w->policy->snapshot, &f.dst));
+		tcp_segment(w, &f.tcp, snapshot_vserver_at(w->policy->snapshot, &f.ip.dst));
 	} else if (why == DROP_NONE && f.kind == FRAME_ARP && arp_parse(&f, &arp) == DROP_NONE) {
 		arp_learn(w, m->port, &arp);
 	}

@@ -44,6 +44,10 @@ enum {
 		8, // names, senders and recipients take no block of the last 1/8: 452 4.3.1
 	LIMIT_TCP_MSS_MIN = 64, // a peer that asks for less gets this (tiny MSS attack)
 
+	// IPv6
+	LIMIT_IP6_EXTENSIONS = 8, // extension headers of a packet (RFC 8504 5.3); more: dropped
+	LIMIT_IP6_EXTENSION_OCTETS = 512, // of all of them
+
 	// Memory
 	LIMIT_BLOCK_OCTETS = 1024,      // one block of the small pool (envelopes, TCP queues)
 	LIMIT_SPOOL_BUF_OCTETS = 16384, // one body buffer on its way to the spooler

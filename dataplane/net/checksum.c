@@ -32,13 +32,14 @@ uint64_t checksum_add_odd(uint64_t sum, const void *data, size_t octets)
 	return sum + (uint16_t)(part << 8 | part >> 8);
 }
 
-uint64_t checksum_pseudo_v4(
+uint64_t checksum_pseudo(
 	const struct ip_addr *src, const struct ip_addr *dst, uint8_t protocol, uint16_t octets)
 {
 	uint16_t tail[2] = {htons(protocol), htons(octets)};
-	uint64_t sum = checksum_add(0, src->octets + 12, 4);
+	// The ffff of a v4-mapped address is zero in this arithmetic, so one sum serves both families.
+	uint64_t sum = checksum_add(0, src->octets, sizeof(src->octets));
 
-	sum = checksum_add(sum, dst->octets + 12, 4);
+	sum = checksum_add(sum, dst->octets, sizeof(dst->octets));
 	return checksum_add(sum, tail, sizeof(tail));
 }
 

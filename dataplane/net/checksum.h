@@ -15,8 +15,8 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t octets);
 // For tests: the same for a part that starts at an odd offset of the whole.
 uint64_t checksum_add_odd(uint64_t sum, const void *data, size_t octets);
 
-// Sum of the v4 pseudo header (RFC 9293 3.1).
-uint64_t checksum_pseudo_v4(
+// Sum of the pseudo header, of v4 (RFC 9293 3.1) or v6 (RFC 8200 8.1). Both addresses of one family.
+uint64_t checksum_pseudo(
 	const struct ip_addr *src, const struct ip_addr *dst, uint8_t protocol, uint16_t octets);
 
 // Fold to 16 bits, not complemented, as the octets lie in memory.

@@ -1,4 +1,4 @@
-// frame.h - Ethernet frames to struct segment and back: Ethernet II, IPv4 (RFC 791), ICMP echo, TCP (RFC 9293 3.1).
+// frame.h - Ethernet II frames to struct segment and back: ARP, IPv4, IPv6, ICMP echo, neighbour discovery, TCP.
 //
 // Thread:  any lcore.
 // Memory:  a parsed frame borrows the octets it was parsed from.
@@ -11,17 +11,21 @@
 
 #include "base/drop.h"
 #include "base/slice.h"
+#include "net/ip.h"
 #include "net/segment.h"
+#include "net/tcp_header.h"
 
 enum frame_kind {
 	FRAME_ARP,
-	FRAME_ICMP, // an echo request, verified
+	FRAME_ECHO, // an ICMP or ICMPv6 echo request, verified
+	FRAME_ND, // neighbour discovery (RFC 4861), of this link; what it says is not yet looked at
 	FRAME_TCP,
 };
 
 enum {
 	FRAME_ETHER_OCTETS = 14,
-	FRAME_HEADERS_MAX = 14 + 20 + 60, // what frame_build() writes before the payload
+	// What frame_build() writes before the payload, at most.
+	FRAME_HEADERS_MAX = FRAME_ETHER_OCTETS + IP_V6_OCTETS + TCP_HEADER_OCTETS_MAX,
 
 	FRAME_IP_SUM_GOOD = 1,  // the port has verified the IPv4 header checksum
 	FRAME_TCP_SUM_GOOD = 2, // and the TCP checksum
@@ -34,11 +38,9 @@ struct mac {
 struct frame {
 	enum frame_kind kind;
 	struct mac src_mac, dst_mac;
-	struct ip_addr src, dst; // of the IP header
-	struct slice l3; // IP header and payload, without Ethernet padding; for ARP the ARP packet
-	uint16_t l4_offset; // in l3
-	uint8_t ecn;        // SEGMENT_ECN_*
-	struct segment tcp; // kind FRAME_TCP
+	struct slice l3;     // what is behind the Ethernet header
+	struct ip_packet ip; // not for ARP
+	struct segment tcp;  // kind FRAME_TCP
 };
 
 // sums: FRAME_*_SUM_GOOD bits that the port vouches for; the rest is verified here.
@@ -60,5 +62,6 @@ struct frame_route {
 uint32_t frame_build(
 	const struct segment *s, const struct frame_route *route, uint8_t *out, uint32_t cap);
 
-// Turn an echo request into its reply, in place (RFC 792). octets as given to frame_parse().
-void frame_echo_reply(const struct frame *f, uint8_t *octets);
+// Turn an echo request into its reply, in place. octets as given to frame_parse(). Returns the octets of the reply, not more
+// than the request had.
+uint32_t frame_echo_reply(const struct frame *f, uint8_t *octets);

@@ -259,8 +259,8 @@ static void test_frame_ping_is_answered_in_place(void **state)
 
 	(void)state;
 	assert_int_equal(frame_parse((struct slice){octets, n}, 0, &f), DROP_NONE);
-	assert_int_equal(f.kind, FRAME_ICMP);
-	frame_echo_reply(&f, octets);
+	assert_int_equal(f.kind, FRAME_ECHO);
+	assert_int_equal(frame_echo_reply(&f, octets), n);
 	assert_int_equal(octets[34], 0);
 	assert_memory_equal(octets, route.src_mac.octets, 6);
 	assert_memory_equal(octets + 30, "\x0a\x0c\xaa\x14", 4);
