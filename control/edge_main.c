@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
@@ -146,8 +145,6 @@ static void make_workers(struct edge_process *p, const struct config *config)
 	c->blocks = BLOCKS_PER_WORKER;
 	c->spool_bufs = SPOOL_BUFS_PER_WORKER;
 	c->mss = (uint16_t)(smallest_mtu(config) - 40);
-	if (getrandom(&c->steer_key, sizeof(c->steer_key), 0) != sizeof(c->steer_key))
-		die("no randomness: %s", strerror(errno));
 	for (unsigned i = 0; i < count; i++) {
 		struct edge_worker *shared =
 			rte_zmalloc("edge_worker", sizeof(*shared), RTE_CACHE_LINE_SIZE);

@@ -1,9 +1,16 @@
 #include "dataplane/port.h"
 
+#include <errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
+
+enum {
+	RETA_MOST = 2048,   // entries of the largest redirection table known (ice)
+	RSS_KEY_LEAST = 40, // octets a hash over two IPv6 addresses and ports needs
+};
 
 static bool fail(char why[PORT_WHY_OCTETS], const char *device, const char *what, int code)
 {
@@ -50,7 +57,28 @@ static uint16_t queues_of(uint16_t most, unsigned workers)
 	return most < workers ? most : (uint16_t)workers;
 }
 
-static struct rte_eth_conf device_conf(struct port *port, const struct rte_eth_dev_info *info)
+// RSS by 4-tuple with our key, so that a packet arrives at its owner (rss.h).
+static void ask_rss(const struct rte_eth_dev_info *info, struct rss *rss, struct rte_eth_conf *conf)
+{
+	const uint64_t types = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 |
+			       RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER |
+			       RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_FRAG_IPV6 |
+			       RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_NONFRAG_IPV6_OTHER;
+	struct rte_eth_rss_conf *rc = &conf->rx_adv_conf.rss_conf;
+
+	rc->rss_hf = info->flow_type_rss_offloads & types;
+	if (rc->rss_hf == 0)
+		return;
+	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	// A key of unknown length is the driver's own: then software finds the owner.
+	if (info->hash_key_size >= RSS_KEY_LEAST && info->hash_key_size <= RSS_KEY_OCTETS) {
+		rc->rss_key = rss->key;
+		rc->rss_key_len = info->hash_key_size;
+	}
+}
+
+static struct rte_eth_conf device_conf(
+	struct port *port, const struct rte_eth_dev_info *info, struct rss *rss)
 {
 	const uint64_t tx_sums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
 	const uint64_t rx_sums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
@@ -60,14 +88,27 @@ static struct rte_eth_conf device_conf(struct port *port, const struct rte_eth_d
 	if (port->sums_by_port)
 		conf.txmode.offloads = tx_sums;
 	conf.rxmode.offloads = info->rx_offload_capa & rx_sums;
-	if (port->rx_queues > 1) {
-		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf.rx_adv_conf.rss_conf.rss_hf =
-			info->flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP);
-		if (conf.rx_adv_conf.rss_conf.rss_hf == 0)
-			conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
-	}
+	if (port->rx_queues > 1)
+		ask_rss(info, rss, &conf);
 	return conf;
+}
+
+// Entry i of the redirection table is queue i % RSS_TABLE_ENTRIES % queues. A port that does not take that spreads in its own
+// way, and software finds the owner.
+static void set_redirection(const struct port *port, const struct rte_eth_dev_info *info)
+{
+	struct rte_eth_rss_reta_entry64 table[RETA_MOST / RTE_ETH_RETA_GROUP_SIZE] = {0};
+
+	if (port->rx_queues < 2 || info->reta_size == 0 || info->reta_size > RETA_MOST ||
+		info->reta_size % RSS_TABLE_ENTRIES != 0)
+		return;
+	for (uint16_t i = 0; i < info->reta_size; i++) {
+		struct rte_eth_rss_reta_entry64 *group = &table[i / RTE_ETH_RETA_GROUP_SIZE];
+
+		group->mask = UINT64_MAX;
+		group->reta[i % RTE_ETH_RETA_GROUP_SIZE] = (uint16_t)rss_pick(i, port->rx_queues);
+	}
+	(void)rte_eth_dev_rss_reta_update(port->id, table, info->reta_size);
 }
 
 static int setup_queues(struct port *port, struct rte_mempool *mbufs)
@@ -83,9 +124,17 @@ static int setup_queues(struct port *port, struct rte_mempool *mbufs)
 	return e;
 }
 
-static bool start_one(struct port *port, const struct config_port *cp, unsigned workers,
-	struct rte_mempool *mbufs, char why[PORT_WHY_OCTETS])
+// What every port is started with.
+struct start {
+	unsigned workers;
+	struct rte_mempool *mbufs;
+	struct rss *rss;
+	char *why;
+};
+
+static bool start_one(struct port *port, const struct config_port *cp, const struct start *start)
 {
+	char *why = start->why;
 	struct rte_eth_dev_info info;
 	struct rte_eth_conf conf;
 	int e;
@@ -97,18 +146,19 @@ static bool start_one(struct port *port, const struct config_port *cp, unsigned 
 	e = rte_eth_dev_info_get(port->id, &info);
 	if (e != 0)
 		return fail(why, cp->device, "cannot be asked what it is", e);
-	port->rx_queues = queues_of(info.max_rx_queues, workers);
-	port->tx_queues = queues_of(info.max_tx_queues, workers);
-	conf = device_conf(port, &info);
+	port->rx_queues = queues_of(info.max_rx_queues, start->workers);
+	port->tx_queues = queues_of(info.max_tx_queues, start->workers);
+	conf = device_conf(port, &info, start->rss);
 	e = rte_eth_dev_configure(port->id, port->rx_queues, port->tx_queues, &conf);
 	if (e != 0)
 		return fail(why, cp->device, "configuration refused", e);
-	e = setup_queues(port, mbufs);
+	e = setup_queues(port, start->mbufs);
 	if (e != 0)
 		return fail(why, cp->device, "queues refused", e);
 	e = rte_eth_dev_start(port->id);
 	if (e != 0)
 		return fail(why, cp->device, "does not start", e);
+	set_redirection(port, &info);
 	fill_iface(port, cp, &info);
 	return true;
 }
@@ -116,9 +166,15 @@ static bool start_one(struct port *port, const struct config_port *cp, unsigned 
 bool port_set_start(struct port_set *set, const struct config *config, unsigned workers,
 	struct rte_mempool *mbufs, char why[PORT_WHY_OCTETS])
 {
+	const struct start start = {workers, mbufs, &set->rss, why};
+	uint8_t key[RSS_KEY_OCTETS];
+
 	*set = (struct port_set){0};
+	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		return fail(why, "", "no randomness", errno);
+	rss_init(&set->rss, key);
 	for (uint32_t i = 0; i < config->port_count; i++) {
-		if (!start_one(&set->ports[i], &config->ports[i], workers, mbufs, why)) {
+		if (!start_one(&set->ports[i], &config->ports[i], &start)) {
 			port_set_stop(set);
 			return false;
 		}

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "config/config.h"
+#include "dataplane/rss.h"
 #include "net/iface.h"
 
 struct rte_mbuf;
@@ -29,6 +30,7 @@ struct port {
 struct port_set {
 	uint16_t count;
 	struct port ports[LIMIT_PORTS];
+	struct rss rss; // its key is in every port that has RSS
 };
 
 enum {

@@ -211,10 +211,7 @@ static unsigned nth_worker(uint64_t mask, unsigned n)
 
 static unsigned owner_of(const struct worker *w, const struct segment *s, uint16_t vserver)
 {
-	struct {
-		uint32_t src, dst;
-		uint16_t src_port, dst_port;
-	} tuple = {ip_addr_v4(&s->src), ip_addr_v4(&s->dst), s->src_port, s->dst_port};
+	struct rss_tuple tuple = {&s->src, &s->dst, s->src_port, s->dst_port};
 	uint64_t mask;
 	unsigned workers;
 
@@ -223,8 +220,7 @@ static unsigned owner_of(const struct worker *w, const struct segment *s, uint16
 	mask = vserver == SNAPSHOT_NO_VSERVER ? UINT64_MAX >> (64 - w->edge->worker_count)
 					      : w->policy->snapshot->vservers[vserver].worker_mask;
 	workers = (unsigned)__builtin_popcountll(mask);
-	return nth_worker(
-		mask, (unsigned)(siphash(&w->common->steer_key, &tuple, sizeof(tuple)) % workers));
+	return nth_worker(mask, rss_pick(rss_hash(&w->common->ports->rss, &tuple), workers));
 }
 
 static void steer(struct worker *w, struct rte_mbuf *m, unsigned owner)

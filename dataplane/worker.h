@@ -32,7 +32,6 @@ struct worker_common {
 	struct edge *edge;
 	struct port_set *ports;
 	struct rte_mempool *mbufs;
-	struct siphash_key steer_key;
 	uint64_t boot;       // upper part of message ids
 	uint32_t conns;      // most connections of one worker
 	uint32_t blocks;     // small blocks of one worker
