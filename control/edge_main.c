@@ -379,7 +379,7 @@ int main(int argc, char **argv)
 	drop_privileges(config);
 	e = spooler_open(&p->edge, config->spool, &p->spooler);
 	if (e != ERR_OK)
-		die("spool %s: %s", config->spool, err_text(e));
+		die("spool %s: %s: %s", config->spool, err_text(e), disk_real_failure());
 	make_workers(p, config);
 	start_loop(p);
 	if (!spooler_start(

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <rte_ring_elem.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ enum {
 	ALONE_SLEEP_US =
 		5000, // nobody is connected: no mail can come before several round trips have passed
 	TICK_S = 1,   // the writer wants to be called so often
+	REOPEN_S = 2, // between tries to open a spool anew whose disk failed
 };
 
 // One producer of requests.
@@ -32,7 +34,11 @@ struct segment_done {
 
 struct spooler {
 	struct edge *edge;
-	struct spool_writer *writer;
+	const char *directory;
+	struct spool_writer *writer; // NULL: its disk failed, another is opened when it can be
+	uint64_t boot;               // of the first writer: all ids of this process
+	int64_t reopen_s;            // next try
+	bool was_accepting;          // for the log
 	struct source sources[LIMIT_WORKERS + 1]; // workers, then the control thread
 	unsigned source_count;
 	struct rte_ring *events;        // to the control thread
@@ -50,30 +56,58 @@ static int64_t wall_s(void)
 	return (int64_t)time(NULL);
 }
 
+static enum err open_writer(struct spooler *s)
+{
+	const struct spool_writer_config config = {
+		.disk = disk_real(), .directory = s->directory, .segment_octets = SEGMENT_OCTETS};
+
+	TRY(spool_writer_open(&config, wall_s(), &s->writer));
+	atomic_store(&s->segment, spool_writer_segment(s->writer));
+	return ERR_OK;
+}
+
+// After every change: whether MAIL is taken, and a line when that is news.
+static void publish(struct spooler *s)
+{
+	bool accepting = s->writer != NULL && spool_writer_is_accepting(s->writer);
+
+	atomic_store_explicit(&s->edge->spool_accepting, accepting, memory_order_relaxed);
+	if (accepting == s->was_accepting)
+		return;
+	s->was_accepting = accepting;
+	if (accepting)
+		fprintf(stderr, "postern-edge: spool %s: taking mail again\n", s->directory);
+	else
+		fprintf(stderr,
+			"postern-edge: spool %s: %s (%s): mail gets 451 until that is mended\n",
+			s->directory, err_text(s->writer != NULL ? ERR_DISK_FULL : ERR_DISK_IO),
+			disk_real_failure());
+}
+
 enum err spooler_open(struct edge *edge, const char *directory, struct spooler **spooler)
 {
-	struct spool_writer_config config = {
-		.disk = disk_real(), .directory = directory, .segment_octets = SEGMENT_OCTETS};
 	struct spooler *s = calloc(1, sizeof(*s));
 	enum err e;
 
 	if (s == NULL)
 		return ERR_NO_MEMORY;
 	s->edge = edge;
-	e = spool_writer_open(&config, wall_s(), &s->writer);
+	s->directory = directory;
+	s->was_accepting = true;
+	e = open_writer(s);
 	if (e != ERR_OK) {
 		free(s);
 		return e;
 	}
-	atomic_store(&s->segment, spool_writer_segment(s->writer));
-	atomic_store(&edge->spool_accepting, true);
+	s->boot = spool_writer_boot(s->writer);
+	publish(s);
 	*spooler = s;
 	return ERR_OK;
 }
 
 uint64_t spooler_boot(const struct spooler *spooler)
 {
-	return spool_writer_boot(spooler->writer);
+	return spooler->boot;
 }
 
 uint64_t spooler_segment(const struct spooler *spooler)
@@ -111,6 +145,20 @@ static void on_answer(void *user, const struct spool_answer *answer)
 		abort();
 }
 
+// Without a writer: what was begun before is lost, what comes is refused.
+static void refuse(struct spooler *s, const struct spool_request *r)
+{
+	const struct spool_answer answer = {.kind = r->kind,
+		.home = r->home,
+		.conn = r->conn,
+		.generation = r->generation,
+		.status = r->kind == SPOOL_PUT_ABORT ? ERR_OK : ERR_DISK_IO,
+		.message_id = r->message_id,
+		.buf = r->buf};
+
+	on_answer(s, &answer);
+}
+
 static unsigned take_requests(struct spooler *s)
 {
 	struct spool_request requests[BURST];
@@ -118,11 +166,13 @@ static unsigned take_requests(struct spooler *s)
 	unsigned taken = 0;
 
 	for (unsigned i = 0; i < s->source_count; i++) {
-		unsigned room = spool_writer_room(s->writer);
+		unsigned room = s->writer != NULL ? spool_writer_room(s->writer) : BURST;
 		unsigned n = rte_ring_sc_dequeue_burst_elem(s->sources[i].requests, requests,
 			sizeof(requests[0]), room < BURST ? room : BURST, NULL);
 
-		for (unsigned k = 0; k < n; k++)
+		for (unsigned k = 0; k < n && s->writer == NULL; k++)
+			refuse(s, &requests[k]);
+		for (unsigned k = 0; k < n && s->writer != NULL; k++)
 			spool_writer_put(s->writer, &requests[k], now_s);
 		taken += n;
 	}
@@ -143,6 +193,39 @@ static unsigned take_segments(struct spooler *s)
 	return taken;
 }
 
+// A disk that failed is left alone by this writer for good: no descriptor is synced twice. What it answered as durable is,
+// the rest was refused. Another writer begins a segment of its own, as after a restart; sessions hear 451 meanwhile.
+static void give_up(struct spooler *s)
+{
+	spool_writer_close(s->writer);
+	s->writer = NULL;
+	s->reopen_s = wall_s() + REOPEN_S;
+	publish(s);
+}
+
+static void reopen(struct spooler *s)
+{
+	if (wall_s() < s->reopen_s)
+		return;
+	s->reopen_s = wall_s() + REOPEN_S;
+	if (open_writer(s) == ERR_OK)
+		publish(s);
+}
+
+static void sync_now(struct spooler *s)
+{
+	if (s->writer == NULL) {
+		reopen(s);
+		return;
+	}
+	spool_writer_sync(s->writer, wall_s(), on_answer, s);
+	atomic_store_explicit(&s->segment, spool_writer_segment(s->writer), memory_order_relaxed);
+	if (spool_writer_is_broken(s->writer))
+		give_up(s);
+	else
+		publish(s);
+}
+
 // Everything that waits now goes into one write and one sync. Returns how much that was.
 static unsigned round_of(struct spooler *s)
 {
@@ -151,16 +234,13 @@ static unsigned round_of(struct spooler *s)
 	do {
 		n = take_requests(s);
 		taken += n;
-	} while (n != 0 && spool_writer_room(s->writer) != 0);
-	if (taken != 0) {
-		spool_writer_sync(s->writer, wall_s(), on_answer, s);
+	} while (n != 0 && s->writer != NULL && spool_writer_room(s->writer) != 0);
+	if (taken != 0 && s->writer != NULL)
 		edge_count(&s->edge->spool_syncs, 1);
-		atomic_store_explicit(
-			&s->segment, spool_writer_segment(s->writer), memory_order_relaxed);
-		atomic_store_explicit(&s->edge->spool_accepting,
-			spool_writer_is_accepting(s->writer), memory_order_relaxed);
-	}
-	taken += take_segments(s);
+	if (taken != 0)
+		sync_now(s);
+	if (s->writer != NULL)
+		taken += take_segments(s);
 	if (s->event_put) {
 		s->event_put = false;
 		s->wake(s->user);
@@ -206,9 +286,7 @@ static void *spooler_run(void *user)
 			return NULL;
 		if (wall_s() - ticked_s >= TICK_S) {
 			ticked_s = wall_s();
-			spool_writer_sync(s->writer, ticked_s, on_answer, s);
-			atomic_store_explicit(&s->edge->spool_accepting,
-				spool_writer_is_accepting(s->writer), memory_order_relaxed);
+			sync_now(s);
 		}
 		idle(s, idle_rounds++);
 	}
@@ -247,7 +325,8 @@ void spooler_stop(struct spooler *s)
 {
 	atomic_store(&s->stop, true);
 	pthread_join(s->thread, NULL);
-	spool_writer_close(s->writer);
+	if (s->writer != NULL)
+		spool_writer_close(s->writer);
 	free(s);
 }
 

@@ -17,9 +17,39 @@ enum {
 	LOCK_PAUSE_MS = 50,
 };
 
-static int failed(void)
+enum {
+	FAILURE_PATH_OCTETS = 512, // for people; longer ones are cut off
+};
+
+// The last failure on this thread.
+static _Thread_local struct {
+	const char *what;
+	int error;
+	char path[FAILURE_PATH_OCTETS];
+} failure;
+
+// at: the file, or the directory that name is in, or -1. The path is asked of the kernel: it has time, something is wrong.
+static int failed(const char *what, int at, const char *name)
 {
-	return -errno;
+	char link[32];
+	ssize_t len = 0;
+
+	failure.what = what;
+	failure.error = errno;
+	if (at >= 0) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+		len = readlink(link, failure.path, sizeof(failure.path) - 1);
+	}
+	if (len < 0)
+		len = 0;
+	snprintf(failure.path + len, sizeof(failure.path) - (size_t)len, "%s%s",
+		len > 0 && name[0] != '\0' ? "/" : "", name);
+	return -failure.error;
+}
+
+static int failed_file(const char *what, int file)
+{
+	return failed(what, file, "");
 }
 
 static int real_open_dir(struct disk *d, const char *path)
@@ -28,10 +58,10 @@ static int real_open_dir(struct disk *d, const char *path)
 
 	(void)d;
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		return failed();
+		return failed("make", -1, path);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return failed();
+		return failed("open", -1, path);
 	return fd;
 }
 
@@ -41,14 +71,14 @@ static int real_open(struct disk *d, int dir, const char *name, int flags)
 
 	(void)d;
 	if (fd < 0)
-		return failed();
+		return failed("open", dir, name);
 	return fd;
 }
 
 static int real_close(struct disk *d, int file)
 {
 	(void)d;
-	return close(file) == 0 ? 0 : failed();
+	return close(file) == 0 ? 0 : failed_file("close", file);
 }
 
 // A file system without fallocate still gets the length, and says "no space" at the write.
@@ -58,8 +88,8 @@ static int real_preallocate(struct disk *d, int file, uint64_t octets)
 	if (fallocate(file, 0, 0, (off_t)octets) == 0)
 		return 0;
 	if (errno != EOPNOTSUPP)
-		return failed();
-	return ftruncate(file, (off_t)octets) == 0 ? 0 : failed();
+		return failed_file("preallocate", file);
+	return ftruncate(file, (off_t)octets) == 0 ? 0 : failed_file("lengthen", file);
 }
 
 static ssize_t real_pwritev(
@@ -68,7 +98,7 @@ static ssize_t real_pwritev(
 	ssize_t n = pwritev(file, iov, count, (off_t)offset);
 
 	(void)d;
-	return n >= 0 ? n : failed();
+	return n >= 0 ? n : failed_file("write", file);
 }
 
 static ssize_t real_pread(struct disk *d, int file, void *to, size_t octets, uint64_t offset)
@@ -76,7 +106,7 @@ static ssize_t real_pread(struct disk *d, int file, void *to, size_t octets, uin
 	ssize_t n = pread(file, to, octets, (off_t)offset);
 
 	(void)d;
-	return n >= 0 ? n : failed();
+	return n >= 0 ? n : failed_file("read", file);
 }
 
 static int64_t real_size(struct disk *d, int file)
@@ -84,31 +114,31 @@ static int64_t real_size(struct disk *d, int file)
 	struct stat st;
 
 	(void)d;
-	return fstat(file, &st) == 0 ? st.st_size : failed();
+	return fstat(file, &st) == 0 ? st.st_size : failed_file("look at", file);
 }
 
 static int real_sync_data(struct disk *d, int file)
 {
 	(void)d;
-	return fdatasync(file) == 0 ? 0 : failed();
+	return fdatasync(file) == 0 ? 0 : failed_file("sync", file);
 }
 
 static int real_sync_dir(struct disk *d, int dir)
 {
 	(void)d;
-	return fsync(dir) == 0 ? 0 : failed();
+	return fsync(dir) == 0 ? 0 : failed_file("sync", dir);
 }
 
 static int real_unlink(struct disk *d, int dir, const char *name)
 {
 	(void)d;
-	return unlinkat(dir, name, 0) == 0 ? 0 : failed();
+	return unlinkat(dir, name, 0) == 0 ? 0 : failed("remove", dir, name);
 }
 
 static int real_rename(struct disk *d, int dir, const char *from, const char *to)
 {
 	(void)d;
-	return renameat(dir, from, dir, to) == 0 ? 0 : failed();
+	return renameat(dir, from, dir, to) == 0 ? 0 : failed("rename", dir, from);
 }
 
 static int real_list(
@@ -121,7 +151,7 @@ static int real_list(
 
 	(void)d;
 	if (stream == NULL)
-		return failed();
+		return failed_file("list", dir);
 	errno = 0;
 	// cppcheck-suppress readdirCalled ; the stream is ours alone
 	while ((entry = readdir(stream)) != NULL) {
@@ -129,7 +159,7 @@ static int real_list(
 			each(user, entry->d_name);
 		errno = 0;
 	}
-	result = errno == 0 ? 0 : failed();
+	result = errno == 0 ? 0 : failed_file("list", dir);
 	closedir(stream);
 	return result;
 }
@@ -150,7 +180,7 @@ static int real_lock(struct disk *d, int dir, const char *name)
 			break;
 		nanosleep(&pause, NULL);
 	}
-	error = failed();
+	error = failed_file("lock", fd);
 	close(fd);
 	return error;
 }
@@ -163,6 +193,17 @@ static uint64_t real_random(struct disk *d)
 	while (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
 		continue;
 	return value;
+}
+
+const char *disk_real_failure(void)
+{
+	static _Thread_local char text[FAILURE_PATH_OCTETS + 128];
+
+	if (failure.what == NULL)
+		return "nothing failed";
+	snprintf(text, sizeof(text), "cannot %s %s: %s", failure.what, failure.path,
+		strerror(failure.error));
+	return text;
 }
 
 struct disk *disk_real(void)

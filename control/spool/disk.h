@@ -38,3 +38,6 @@ struct disk {
 };
 
 struct disk *disk_real(void);
+
+// What failed last on this thread, for the log: "cannot sync /var/spool/postern/segments/x.seg: Input/output error". Until the next call.
+const char *disk_real_failure(void);

@@ -103,6 +103,9 @@ enum err segment_table_load(struct segment_table *table, struct disk *disk, int 
 		unreadable += found == 0;
 		highest = found > highest ? found : highest;
 	}
+	// What the commits in them need is known to no one here: each may need any of the others.
+	for (uint32_t i = 0; i < table->count; i++)
+		table->entries[i].needed_by = segment_table_highest(table);
 	free(numbers);
 	*boot = highest + 1 + unreadable;
 	return err;

@@ -18,7 +18,7 @@ struct segment_entry {
 	uint64_t number;
 	uint64_t octets;
 	uint64_t
-		needed_by; // highest later segment with a commit of this run that points here; 0: none
+		needed_by; // highest later segment with a commit that points here, or may, if it was there at the start; 0: none
 };
 
 // Ascending by number.

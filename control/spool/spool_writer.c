@@ -164,6 +164,16 @@ static enum err flush(struct spool_writer *writer)
 	return err;
 }
 
+// A segment that could not be begun takes space for nothing, and every try would leave one.
+static void abandon(struct spool_writer *writer, uint64_t number, int file)
+{
+	char name[SPOOL_FILE_NAME_MAX];
+
+	writer->disk->close(writer->disk, file);
+	spool_file_name(number, SEGMENT_SUFFIX, name);
+	writer->disk->unlink(writer->disk, writer->dir, name);
+}
+
 static enum err start_segment(struct spool_writer *writer, uint64_t record_octets, int64_t wall_s)
 {
 	const struct spool_writer_config *config = &writer->config;
@@ -189,7 +199,7 @@ static enum err start_segment(struct spool_writer *writer, uint64_t record_octet
 	if (err == ERR_OK)
 		err = segment_table_add(&writer->segments, header.number, header.octets);
 	if (err != ERR_OK) {
-		writer->disk->close(writer->disk, file);
+		abandon(writer, header.number, file);
 		return err;
 	}
 	writer->durable = writer->boot_is_durable ? 0 : SPOOL_FIRST_OFFSET;
@@ -530,6 +540,11 @@ uint32_t spool_writer_room(const struct spool_writer *writer)
 bool spool_writer_is_accepting(const struct spool_writer *writer)
 {
 	return writer->state == ERR_OK;
+}
+
+bool spool_writer_is_broken(const struct spool_writer *writer)
+{
+	return writer->state == ERR_DISK_IO;
 }
 
 static void close_handle(struct spool_writer *writer, int handle)

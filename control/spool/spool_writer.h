@@ -87,8 +87,8 @@ void spool_writer_put(
 	struct spool_writer *writer, const struct spool_request *request, int64_t wall_s);
 
 // Write and sync everything put since the last call, then report an answer for every request, in order.
-// After a disk error every COMMIT is answered with it, and so is everything later, until the process is
-// restarted (ERR_DISK_IO) or space is back (ERR_DISK_FULL). Without a COMMIT among them nothing is synced: buffers come back
+// After a disk error every COMMIT is answered with it, and so is everything later, until another writer is opened
+// (ERR_DISK_IO) or space is back (ERR_DISK_FULL). Without a COMMIT among them nothing is synced: buffers come back
 // after the write. To be called at least once a second, also with nothing put: it looks whether space is back.
 typedef void spool_answer_fn(void *user, const struct spool_answer *answer);
 void spool_writer_sync(
@@ -102,4 +102,7 @@ void spool_writer_sync(
 bool spool_writer_segment_done(struct spool_writer *writer, uint64_t segment, uint64_t seen);
 
 bool spool_writer_is_accepting(const struct spool_writer *writer);
+
+// ERR_DISK_IO happened: this writer is of no use any more. Close it and open another, which starts a new segment.
+bool spool_writer_is_broken(const struct spool_writer *writer);
 void spool_writer_close(struct spool_writer *writer);

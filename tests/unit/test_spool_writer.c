@@ -168,6 +168,40 @@ static void test_writer_segment_goes_only_when_nobody_can_need_it(void **state)
 	assert_int_equal(rig->segment_count, 2);
 }
 
+// Another writer does not know what the commits before it need: a deliverer that has not looked again since must not remove any.
+static void test_writer_segments_of_before_go_only_when_all_was_read_again(void **state)
+{
+	struct spool_rig *rig = *state;
+
+	spool_rig_chunk(rig, 1, 1000);
+	assert_int_equal(spool_rig_mail(rig, 2, 7700), ERR_OK);
+	spool_rig_commit(rig, 1, 1000);
+	spool_rig_sync(rig);
+	assert_int_equal(rig->last.segment, 3);
+	spool_rig_close(rig);
+	spool_rig_open(rig);
+	assert_false(spool_writer_segment_done(rig->writer, 1, 2));
+	assert_false(spool_writer_segment_done(rig->writer, 1, 3)); // the commit of 1 is there
+	assert_true(spool_writer_segment_done(rig->writer, 1, 4));
+}
+
+static void test_writer_segment_that_cannot_begin_is_removed(void **state)
+{
+	struct spool_rig *rig = *state;
+
+	assert_int_equal(spool_rig_mail(rig, 1, 10), ERR_OK);
+	disk_sim_fail(rig->sim, DISK_SIM_DIR_ERROR, 1);
+	assert_int_equal(spool_rig_mail(rig, 2, 8000), ERR_DISK_IO);
+	assert_true(spool_writer_is_broken(rig->writer));
+	spool_rig_scan(rig);
+	assert_int_equal(rig->segment_count, 1);
+	spool_rig_close(rig);
+	spool_rig_open(rig);
+	assert_false(spool_writer_is_broken(rig->writer));
+	assert_int_equal(spool_rig_mail(rig, 3, 10), ERR_OK);
+	spool_rig_expect(rig, (const uint64_t[]){1, 3}, 2, 0);
+}
+
 static void test_writer_second_one_is_locked_out(void **state)
 {
 	struct spool_rig *rig = *state;
@@ -243,6 +277,8 @@ int main(void)
 		SPOOL_TEST(test_writer_failed_directory_sync_spares_what_was_synced),
 		SPOOL_TEST(test_writer_total_bound_refuses_until_a_segment_goes),
 		SPOOL_TEST(test_writer_segment_goes_only_when_nobody_can_need_it),
+		SPOOL_TEST(test_writer_segments_of_before_go_only_when_all_was_read_again),
+		SPOOL_TEST(test_writer_segment_that_cannot_begin_is_removed),
 		SPOOL_TEST(test_writer_second_one_is_locked_out),
 		SPOOL_TEST(test_writer_boot_grows_past_unreadable_headers),
 		SPOOL_TEST(test_writer_messages_beyond_the_table_are_refused),
