@@ -1,7 +1,7 @@
 // Mails of 4 KiB through the spool's writer: its own work on a memory file system, and with a real disk under it.
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,17 +77,12 @@ static void *start_disk(void)
 	return make(getenv("POSTERN_BENCH_DIR") == NULL ? "/var/tmp" : getenv("POSTERN_BENCH_DIR"));
 }
 
-static void remove_directory(const char *path)
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
 {
-	DIR *dir = opendir(path);
-
-	if (dir == NULL)
-		return;
-	for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
-		(void)unlinkat(dirfd(dir), e->d_name, 0); // not . and .., which are directories
-	closedir(dir);
-	if (rmdir(path) != 0)
-		perror(path);
+	(void)st;
+	(void)kind;
+	(void)where;
+	return remove(path);
 }
 
 static void spool_end(void *world)
@@ -95,7 +90,8 @@ static void spool_end(void *world)
 	struct spool_world *w = world;
 
 	spool_writer_close(w->writer);
-	remove_directory(w->directory);
+	if (nftw(w->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
+		perror(w->directory);
 	free(w);
 }
 
