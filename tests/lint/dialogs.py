@@ -33,6 +33,9 @@ problems += [f'{FOLDER}/meson.build: {a} stands before {b}' for a, b in zip(runs
 for name in sorted(there):
     if not tree.read(f'{FOLDER}/{name}.dialog').startswith('# '):
         problems.append(f'{FOLDER}/{name}.dialog: no first line that says what it shows')
+for topic in sorted({os.path.dirname(name) for name in there}):
+    if not re.search(rf'^\| .*\b{topic}/', tree.read(f'{FOLDER}/README.md'), re.M):
+        problems.append(f'{FOLDER}/README.md: topic {topic} is not in its table')
 for path in tree.files('.md', '.c', '.h'):
     for name in MENTION.findall(tree.read(path)):
         if not fnmatch.filter(there, name):
