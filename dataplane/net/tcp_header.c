@@ -105,12 +105,13 @@ static uint32_t put_options(uint8_t *at, const struct segment_options *o)
 		octets_put32(at, 2u << 24 | 4u << 16 | o->mss);
 		n += 4;
 	}
-	if (o->sack_permitted) {
+	// SACK-permitted stands where the timestamp's padding would.
+	if (o->sack_permitted && !o->has_timestamp) {
 		octets_put32(at + n, 0x01010402);
 		n += 4;
 	}
 	if (o->has_timestamp) {
-		octets_put32(at + n, 0x0101080a);
+		octets_put32(at + n, o->sack_permitted ? 0x0402080a : 0x0101080a);
 		octets_put32(at + n + 4, o->tsval);
 		octets_put32(at + n + 8, o->tsecr);
 		n += 12;

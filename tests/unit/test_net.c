@@ -104,6 +104,10 @@ static void test_frame_syn_options_round_trip(void **state)
 		f.tcp.options.has_mss && f.tcp.options.has_scale && f.tcp.options.sack_permitted);
 	assert_int_equal(f.tcp.options.mss, 1460);
 	assert_int_equal(f.tcp.options.scale, 9);
+	// Twenty octets, SACK-permitted in front of the timestamp: as Linux lays them.
+	assert_int_equal(n, FRAME_ETHER_OCTETS + 20 + 20 + 20);
+	assert_memory_equal(octets + FRAME_ETHER_OCTETS + 40, "\2\4\x05\xb4\4\2\x08\x0a", 8);
+	assert_memory_equal(octets + n - 4, "\1\3\3\x09", 4);
 }
 
 static void test_frame_sack_blocks_round_trip(void **state)
