@@ -34,7 +34,9 @@ enum {
 	LIMIT_TCP_TIME_WAIT_US = 60000000,  // slots come back earlier when SYNs need them
 	LIMIT_TCP_FIN_WAIT_2_US = 60000000, // after tcp_close(): RST, closed(TIMEOUT)
 	LIMIT_TCP_CHALLENGES = 5, // ACKs to suspect segments of one connection in a second
-	LIMIT_TCP_RANGES = 32,    // holes in what arrived out of order; more: dropped
+	LIMIT_TCP_RANGES = 1024,  // holes in what arrived out of order; more: dropped
+	LIMIT_TCP_CRUMBS =
+		32, // of them, when less than half a block lies between two; more: dropped
 	LIMIT_TCP_EMBRYONIC_SHARE =
 		4, // 1/4 of the slots may wait for a handshake; more: the oldest goes
 	LIMIT_TCP_OUT_OF_ORDER_RESERVE = 4, // data out of order takes no block of the last 1/4

@@ -20,16 +20,14 @@ struct tcp_chain {
 };
 
 enum {
-	TCP_BLOCK_HEAD_OCTETS = 24,
+	TCP_BLOCK_HEAD_OCTETS = 12,
 	TCP_BLOCK_OCTETS = LIMIT_BLOCK_OCTETS - TCP_BLOCK_HEAD_OCTETS,
 };
 
 struct tcp_block {
 	uint32_t next;
-	uint32_t seq;        // of octets[0]; send queue and out-of-order ranges
+	uint32_t seq;        // of octets[0]; not in the queue of unread octets
 	uint16_t begin, end; // octets [begin, end) are in use
-	// Only in the first block of an out-of-order range (tcp_reassembly.h).
-	uint32_t next_range, last, range_end;
 	uint8_t octets[TCP_BLOCK_OCTETS];
 };
 

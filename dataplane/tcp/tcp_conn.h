@@ -57,6 +57,7 @@ enum tcp_flag {
 	TCP_F_TIMING = 1 << 14,      // a round trip is measured, see rtt_end
 	TCP_F_SYN_LOST = 1 << 15,    // our SYN or SYN-ACK was sent again
 	TCP_F_ACK_REPLY = 1 << 16,   // tcp_set_ack_policy()
+	TCP_F_SACK = 1 << 17,        // both sides agreed on it (RFC 2018)
 	TCP_F_DISCARD = 1 << 24,     // tcp_close(): input is discarded
 	TCP_F_NAGLE = 1 << 25,       // TCP_SMALL_ALONE
 	TCP_F_CORK = 1 << 26,        // TCP_SMALL_NEVER
@@ -107,7 +108,7 @@ struct tcp_conn {
 
 	// Third line: loss, round trips, what arrived too early.
 	struct tcp_chain rcv; // blocks of the unread octets
-	uint32_t rcv_ranges;  // first out-of-order range, by sequence (tcp_reassembly.h)
+	uint32_t early;       // octets behind a hole (tcp_reassembly.h)
 	uint32_t rcv_fin;
 	uint32_t send_cursor; // block that held the last octet sent
 	uint32_t recover;     // RFC 6582
@@ -124,7 +125,6 @@ struct tcp_conn {
 	uint8_t retries;           // RTO expiries without progress, probes without answer
 	uint8_t backoff;           // exponent of the RTO; Karn: until a valid sample
 	uint8_t probes;            // since the window closed
-	uint8_t range_count;
 
 	// Fourth line: time.
 	struct timer timer;

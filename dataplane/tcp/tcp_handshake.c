@@ -34,13 +34,15 @@ static void take_options(struct tcp_conn *conn, const struct segment *s)
 	if (mss < LIMIT_TCP_MSS_MIN)
 		mss = LIMIT_TCP_MSS_MIN;
 	mss = smaller(mss, ours);
-	conn->flags &= ~(uint32_t)(TCP_F_SCALE | TCP_F_TIMESTAMPS);
+	conn->flags &= ~(uint32_t)(TCP_F_SCALE | TCP_F_TIMESTAMPS | TCP_F_SACK);
 	conn->rcv_scale = 0;
 	if (o->has_scale) {
 		conn->flags |= TCP_F_SCALE;
 		conn->snd_scale = o->scale < SCALE_MAX ? o->scale : SCALE_MAX;
 		conn->rcv_scale = conn->stack->receive_scale;
 	}
+	if (o->sack_permitted)
+		conn->flags |= TCP_F_SACK;
 	if (o->has_timestamp) {
 		conn->flags |= TCP_F_TIMESTAMPS;
 		conn->ts_recent = o->tsval;
@@ -146,7 +148,7 @@ enum drop tcp_handshake_reopen(
 void tcp_handshake_begin(struct tcp_conn *conn, uint64_t now_us)
 {
 	tcp_conn_enter(conn, TCP_ST_SYN_SENT);
-	conn->flags |= TCP_F_ACTIVE | TCP_F_SCALE | TCP_F_TIMESTAMPS;
+	conn->flags |= TCP_F_ACTIVE | TCP_F_SCALE | TCP_F_TIMESTAMPS | TCP_F_SACK;
 	conn->rcv_scale = conn->stack->receive_scale;
 	take_isn(conn, NULL, now_us);
 }

@@ -39,15 +39,24 @@ static void take_timestamp(struct tcp_conn *conn, const struct segment *s, uint6
 	conn->ts_recent_hour = (uint16_t)(now_us >> 32);
 }
 
-// A segment that is not acceptable is answered by ACK (RFC 9293 3.10.7.4, first): octets at the next flush, once for
-// all of them; an empty segment at most a few times a second, or two ends out of step would answer each other for
-// ever (ACK storm). Before the handshake's end the flush sends nothing but SYN-ACKs.
+// A segment that is not acceptable is answered by ACK (RFC 9293 3.10.7.4, first): octets that are here already at once (RFC
+// 2883 4.1), others at the next flush, once for all of them; an empty segment at most a few times a second, or two
+// ends out of step would answer each other for ever (ACK storm). Before the handshake's end the flush sends nothing
+// but SYN-ACKs.
 static void answer_unacceptable(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
 {
 	if (s->flags & SEGMENT_RST)
 		return;
 	if (segment_len(s) == 0 || tcp_conn_is_opening(conn)) {
 		tcp_output_challenge(conn, now_us);
+		return;
+	}
+	if (s->payload_octets > 0 && seq_lt(s->seq, conn->rcv_nxt)) {
+		uint32_t end = s->seq + s->payload_octets;
+
+		if (seq_lt(conn->rcv_nxt, end))
+			end = conn->rcv_nxt;
+		tcp_output_again(conn, (struct segment_sack){s->seq, end}, now_us);
 		return;
 	}
 	conn->flags |= TCP_F_ACK_NOW;

@@ -3,11 +3,16 @@
 #include "base/limits.h"
 #include "base/seq.h"
 #include "tcp/tcp_congestion.h"
+#include "tcp/tcp_reassembly.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_send.h"
 #include "tcp/tcp_stack.h"
 #include "tcp/tcp_timer.h"
 #include "tcp/tcp_window.h"
+
+enum { OPTION_OCTETS = 40, TIMESTAMP_OCTETS = 12 };
+
+#define SACK_OCTETS(blocks) (4U + 8U * (blocks)) // two of padding
 
 static void emit(struct tcp_stack *stack, const struct segment *s)
 {
@@ -44,11 +49,47 @@ static struct segment acking(struct tcp_conn *conn, uint32_t seq, uint8_t flags,
 	return s;
 }
 
+// As many SACK blocks as room octets take besides the other options (RFC 2018 3).
+static void add_sacks(const struct tcp_conn *conn, struct segment *s, uint32_t room)
+{
+	uint32_t most = OPTION_OCTETS - (s->options.has_timestamp ? TIMESTAMP_OCTETS : 0);
+
+	most = room < most ? room : most;
+	if (!tcp_conn_has(conn, TCP_F_SACK) || most < SACK_OCTETS(1))
+		return;
+	most = (most - SACK_OCTETS(0)) / (SACK_OCTETS(1) - SACK_OCTETS(0));
+	tcp_reassembly_sacks(conn, &s->options, (uint8_t)most);
+}
+
 static void send_ack(struct tcp_conn *conn, uint64_t now_us)
 {
 	// RFC 9293 3.10.7.4: SND.NXT, which after a time-out is not what snd_nxt has gone back to.
 	struct segment s = acking(conn, conn->snd_max, SEGMENT_ACK, now_us);
 
+	add_sacks(conn, &s, UINT32_MAX);
+	emit(conn->stack, &s);
+}
+
+void tcp_output_owed(struct tcp_conn *conn, uint64_t now_us)
+{
+	conn->dup_acks_owed = 0;
+	send_ack(conn, now_us);
+}
+
+void tcp_output_again(struct tcp_conn *conn, struct segment_sack again, uint64_t now_us)
+{
+	// Without SACK, and when it has to wait for our SYN, it is an ACK like any other.
+	if (!tcp_conn_has(conn, TCP_F_SACK) || conn->state < TCP_ST_ESTABLISHED) {
+		conn->flags |= TCP_F_ACK_NOW;
+		tcp_conn_touch(conn);
+		return;
+	}
+
+	struct segment s = acking(conn, conn->snd_max, SEGMENT_ACK, now_us);
+
+	conn->dup_acks_owed = 0;
+	s.options.sacks[s.options.sack_count++] = again;
+	add_sacks(conn, &s, UINT32_MAX);
 	emit(conn->stack, &s);
 }
 
@@ -73,6 +114,7 @@ static void send_syn(struct tcp_conn *conn, uint64_t now_us)
 	s.options.mss = our_mss(conn);
 	s.options.has_scale = tcp_conn_has(conn, TCP_F_SCALE);
 	s.options.scale = conn->rcv_scale;
+	s.options.sack_permitted = tcp_conn_has(conn, TCP_F_SACK);
 	if (tcp_conn_has(conn, TCP_F_SYN_LOST))
 		conn->stack->counters.retransmits++;
 	else
@@ -119,6 +161,7 @@ static void send_piece(struct tcp_conn *conn, struct piece p, uint64_t now_us)
 		s.flags |= SEGMENT_FIN;
 	if (at_end && got > 0)
 		s.flags |= SEGMENT_PSH;
+	add_sacks(conn, &s, conn->snd_mss - got);
 	note_sent(conn, &p, now_us);
 	emit(conn->stack, &s);
 }

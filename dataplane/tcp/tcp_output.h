@@ -12,6 +12,12 @@
 // Everything that conn may send now: SYN, a retransmission, new data with FIN, ACKs.
 void tcp_output_conn(struct tcp_conn *conn, uint64_t now_us);
 
+// The duplicate ACK that is owed, at once, since what follows would change what it says.
+void tcp_output_owed(struct tcp_conn *conn, uint64_t now_us);
+
+// Octets came that were here already. With SACK the peer hears at once which (RFC 2883).
+void tcp_output_again(struct tcp_conn *conn, struct segment_sack again, uint64_t now_us);
+
 // RST that the peer will take: its number is the next it expects if nothing was lost.
 void tcp_output_reset(struct tcp_conn *conn);
 

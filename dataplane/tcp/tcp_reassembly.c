@@ -1,162 +1,250 @@
 #include "tcp/tcp_reassembly.h"
 
 #include "base/seq.h"
+#include "tcp/tcp_spans.h"
 #include "tcp/tcp_stack.h"
 
-// Where seq falls: the last range that begins at or before it, and the one after.
-struct place {
-	uint32_t before, after; // first blocks of the ranges; 0: none
+enum { RECENT = SEGMENT_SACKS };
+
+// What is true of all ranges, beside their list.
+struct early {
+	uint32_t octets;         // in all of them
+	uint32_t recent[RECENT]; // a number in each of the ranges that grew last, newest first
+	uint32_t recent_count;
 };
 
-static struct place find(const struct tcp_conn *conn, uint32_t seq)
+_Static_assert(sizeof(struct early) <= TCP_SPANS_OWNER_OCTETS, "lent room");
+
+static struct early *early_of(const struct tcp_conn *conn)
 {
-	struct place p = {0, conn->rcv_ranges};
-
-	while (p.after != 0) {
-		const struct tcp_block *range = tcp_block_at(conn->stack, p.after);
-
-		if (seq_lt(seq, range->seq))
-			break;
-		p.before = p.after;
-		p.after = range->next_range;
-	}
-	return p;
+	return tcp_spans_owner(conn->stack, conn->early);
 }
 
-// A new range between the two of p. 0: no block, or too many ranges.
-static uint32_t open_range(struct tcp_conn *conn, struct place p, uint32_t seq)
+static bool is_in(const struct tcp_span *range, uint32_t seq)
 {
-	if (conn->range_count >= LIMIT_TCP_RANGES)
-		return 0;
-
-	uint32_t ref = tcp_block_take(conn->stack, TCP_BLOCK_OUT_OF_ORDER);
-
-	if (ref == 0)
-		return 0;
-
-	struct tcp_block *range = tcp_block_at(conn->stack, ref);
-
-	range->seq = range->range_end = seq;
-	range->last = ref;
-	range->next_range = p.after;
-	if (p.before != 0)
-		tcp_block_at(conn->stack, p.before)->next_range = ref;
-	else
-		conn->rcv_ranges = ref;
-	conn->range_count++;
-	return ref;
+	return seq - range->seq < range->end - range->seq;
 }
 
-// The gap between range and the next one is filled.
-static void merge(struct tcp_conn *conn, uint32_t ref)
+// The newest range moves to the front of what the next ACKs tell.
+static void note_recent(struct tcp_conn *conn, const struct tcp_span *range)
 {
-	struct tcp_block *range = tcp_block_at(conn->stack, ref);
+	struct early *early = early_of(conn);
+	uint32_t kept = 0, others[RECENT];
 
-	if (range->next_range == 0)
+	for (uint32_t i = 0; i < early->recent_count; i++)
+		if (!is_in(range, early->recent[i]) && kept < RECENT - 1)
+			others[kept++] = early->recent[i];
+	early->recent[0] = range->seq;
+	for (uint32_t i = 0; i < kept; i++)
+		early->recent[i + 1] = others[i];
+	early->recent_count = kept + 1;
+}
+
+// Ranges are bounded, and those that hold little for their block much earlier: a peer that sends crumbs holds no more
+// than LIMIT_TCP_CRUMBS blocks for them.
+static bool has_place(const struct tcp_conn *conn)
+{
+	uint32_t count = tcp_spans_count(conn->stack, conn->early);
+
+	if (count < LIMIT_TCP_CRUMBS)
+		return true;
+	return count < LIMIT_TCP_RANGES && early_of(conn)->octets / TCP_BLOCK_OCTETS >= count / 2;
+}
+
+// The gap between the range at and the next one is filled.
+static void merge(struct tcp_conn *conn, struct tcp_spans_at at)
+{
+	struct tcp_stack *stack = conn->stack;
+	struct tcp_spans_at after = tcp_spans_next(stack, at);
+	struct tcp_span *range = tcp_spans_get(stack, at);
+
+	if (after.block == 0 || tcp_spans_get(stack, after)->seq != range->end)
 		return;
 
-	struct tcp_block next = *tcp_block_at(conn->stack, range->next_range);
+	struct tcp_span next = *tcp_spans_get(stack, after);
 
-	if (range->range_end != next.seq)
-		return;
-
-	struct tcp_chain chain = {ref, range->last};
-
-	tcp_block_join(conn->stack, &chain, (struct tcp_chain){range->next_range, next.last});
-	range->last = chain.last;
-	range->range_end = next.range_end;
-	range->next_range = next.next_range;
-	conn->range_count--;
+	tcp_block_join(stack, &range->chain, next.chain);
+	range->end = next.end;
+	tcp_spans_remove(stack, conn->early, after);
 }
 
-// Octets of in that go to one place: skipped when they are there already, else stored. 0: no place.
-static uint32_t add_one(struct tcp_conn *conn, uint32_t seq, struct slice in)
+static uint32_t open_range(struct tcp_conn *conn, uint32_t seq, struct slice in)
 {
-	struct place p = find(conn, seq);
-	uint32_t end = p.before != 0 ? tcp_block_at(conn->stack, p.before)->range_end : seq - 1;
+	struct tcp_stack *stack = conn->stack;
+	struct tcp_span range = {.seq = seq};
+	uint32_t stored;
 
-	if (p.before != 0 && seq_lt(seq, end))
-		return end - seq < in.len ? end - seq : (uint32_t)in.len;
-	if (p.after != 0) {
-		uint32_t room = tcp_block_at(conn->stack, p.after)->seq - seq;
-
-		if (in.len > room)
-			in.len = room;
-	}
-
-	uint32_t ref = end == seq && p.before != 0 ? p.before : open_range(conn, p, seq);
-
-	if (ref == 0)
+	if (!has_place(conn))
 		return 0;
+	stored = tcp_block_append(stack, &range.chain, seq, in, TCP_BLOCK_OUT_OF_ORDER);
+	range.end = seq + stored;
+	if (stored == 0)
+		return 0;
+	if (tcp_spans_add(stack, conn->early, &range, TCP_BLOCK_OUT_OF_ORDER))
+		return stored;
+	tcp_block_give_chain(stack, range.chain.first);
+	return 0;
+}
 
-	struct tcp_block *range = tcp_block_at(conn->stack, ref);
-	struct tcp_chain chain = {ref, range->last};
-	uint32_t stored = tcp_block_append(conn->stack, &chain, seq, in, TCP_BLOCK_OUT_OF_ORDER);
+static uint32_t extend_range(struct tcp_conn *conn, struct tcp_span *range, struct slice in)
+{
+	uint32_t stored = tcp_block_append(
+		conn->stack, &range->chain, range->end, in, TCP_BLOCK_OUT_OF_ORDER);
 
-	range->last = chain.last;
-	range->range_end += stored;
-	merge(conn, ref);
+	range->end += stored;
 	return stored;
 }
 
-bool tcp_reassembly_add(struct tcp_conn *conn, uint32_t seq, struct slice in)
+// Octets of in that go to one place: skipped when they are there already, else stored. 0: no place.
+static uint32_t add_one(
+	struct tcp_conn *conn, uint32_t seq, struct slice in, struct segment_sack *again)
 {
-	while (in.len > 0) {
-		uint32_t n = add_one(conn, seq, in);
+	struct tcp_stack *stack = conn->stack;
+	struct tcp_spans_at at = tcp_spans_find(stack, conn->early, seq), after;
+	struct tcp_span *range = at.block != 0 ? tcp_spans_get(stack, at) : NULL;
+	uint32_t stored;
 
-		if (n == 0)
-			return false;
+	if (range != NULL && seq_lt(seq, range->end)) {
+		uint32_t n = range->end - seq < in.len ? range->end - seq : (uint32_t)in.len;
+
+		if (again->left == again->right)
+			*again = (struct segment_sack){seq, seq + n};
+		note_recent(conn, range);
+		return n;
+	}
+	after = range != NULL ? tcp_spans_next(stack, at) : tcp_spans_first(stack, conn->early);
+	if (after.block != 0 && in.len > tcp_spans_get(stack, after)->seq - seq)
+		in.len = tcp_spans_get(stack, after)->seq - seq;
+	stored = range != NULL && range->end == seq ? extend_range(conn, range, in)
+						    : open_range(conn, seq, in);
+	if (stored == 0)
+		return 0;
+	early_of(conn)->octets += stored;
+	at = tcp_spans_find(stack, conn->early, seq);
+	merge(conn, at);
+	note_recent(conn, tcp_spans_get(stack, at));
+	return stored;
+}
+
+static void close_if_empty(struct tcp_conn *conn)
+{
+	if (tcp_spans_count(conn->stack, conn->early) > 0)
+		return;
+	tcp_spans_close(conn->stack, conn->early);
+	conn->early = 0;
+}
+
+bool tcp_reassembly_add(
+	struct tcp_conn *conn, uint32_t seq, struct slice in, struct segment_sack *again)
+{
+	bool all = true;
+
+	if (conn->early == 0)
+		conn->early = tcp_spans_open(conn->stack, TCP_BLOCK_OUT_OF_ORDER);
+	if (conn->early == 0)
+		return false;
+	while (in.len > 0 && all) {
+		uint32_t n = add_one(conn, seq, in, again);
+
+		all = n > 0;
 		seq += n;
 		in = (struct slice){in.at + n, in.len - n};
 	}
-	return true;
+	close_if_empty(conn);
+	return all;
+}
+
+bool tcp_reassembly_is_newest(const struct tcp_conn *conn, uint32_t seq)
+{
+	if (conn->early == 0)
+		return false;
+
+	const struct tcp_stack *stack = conn->stack;
+	struct tcp_spans_at at = tcp_spans_find(stack, conn->early, seq);
+
+	if (at.block == 0)
+		return false;
+
+	const struct tcp_span *range = tcp_spans_get(stack, at);
+
+	return seq_le(seq, range->end) && is_in(range, early_of(conn)->recent[0]);
 }
 
 uint32_t tcp_reassembly_gap(const struct tcp_conn *conn)
 {
-	if (conn->rcv_ranges == 0)
+	if (conn->early == 0)
 		return UINT32_MAX;
-	return tcp_block_at(conn->stack, conn->rcv_ranges)->seq - conn->rcv_nxt;
+
+	const struct tcp_stack *stack = conn->stack;
+
+	return tcp_spans_get(stack, tcp_spans_first(stack, conn->early))->seq - conn->rcv_nxt;
 }
 
 bool tcp_reassembly_take(struct tcp_conn *conn)
 {
+	struct tcp_stack *stack = conn->stack;
+
 	// Ranges do not touch, so one at most begins here.
-	if (conn->rcv_ranges == 0 || tcp_reassembly_gap(conn) != 0)
+	if (conn->early == 0 || tcp_reassembly_gap(conn) != 0)
 		return false;
 
-	struct tcp_block *range = tcp_block_at(conn->stack, conn->rcv_ranges);
-	struct tcp_chain chain = {conn->rcv_ranges, range->last};
-	uint32_t octets = range->range_end - range->seq;
+	struct tcp_spans_at at = tcp_spans_first(stack, conn->early);
+	struct tcp_span range = *tcp_spans_get(stack, at);
 
-	conn->rcv_ranges = range->next_range;
-	conn->range_count--;
-	conn->rcv_unread += octets;
-	conn->rcv_nxt += octets;
-	tcp_block_join(conn->stack, &conn->rcv, chain);
+	tcp_spans_remove(stack, conn->early, at);
+	early_of(conn)->octets -= range.end - range.seq;
+	close_if_empty(conn);
+	conn->rcv_unread += range.end - range.seq;
+	conn->rcv_nxt = range.end;
+	tcp_block_join(stack, &conn->rcv, range.chain);
 	return true;
 }
 
 uint32_t tcp_reassembly_end(const struct tcp_conn *conn)
 {
-	uint32_t end = conn->rcv_nxt;
+	if (conn->early == 0)
+		return conn->rcv_nxt;
+	return tcp_spans_get(conn->stack, tcp_spans_last(conn->stack, conn->early))->end;
+}
 
-	for (uint32_t ref = conn->rcv_ranges; ref != 0;) {
-		const struct tcp_block *range = tcp_block_at(conn->stack, ref);
+// first: what stands before it is no range, but octets that came twice.
+static bool names(const struct segment_options *o, uint8_t first, uint32_t left)
+{
+	for (uint8_t i = first; i < o->sack_count; i++)
+		if (o->sacks[i].left == left)
+			return true;
+	return false;
+}
 
-		end = range->range_end;
-		ref = range->next_range;
+void tcp_reassembly_sacks(const struct tcp_conn *conn, struct segment_options *o, uint8_t most)
+{
+	const struct early *early;
+	uint8_t first = o->sack_count;
+
+	if (conn->early == 0)
+		return;
+	early = early_of(conn);
+	for (uint32_t i = 0; i < early->recent_count && o->sack_count < most; i++) {
+		struct tcp_spans_at at = tcp_spans_find(conn->stack, conn->early, early->recent[i]);
+		const struct tcp_span *range =
+			at.block != 0 ? tcp_spans_get(conn->stack, at) : NULL;
+
+		// It may have been delivered, or have become part of one that is named already.
+		if (range == NULL || !is_in(range, early->recent[i]) || names(o, first, range->seq))
+			continue;
+		o->sacks[o->sack_count++] = (struct segment_sack){range->seq, range->end};
 	}
-	return end;
 }
 
 void tcp_reassembly_discard(struct tcp_conn *conn)
 {
-	while (conn->rcv_ranges != 0) {
-		uint32_t ref = conn->rcv_ranges;
+	struct tcp_stack *stack = conn->stack;
 
-		conn->rcv_ranges = tcp_block_at(conn->stack, ref)->next_range;
-		tcp_block_give_chain(conn->stack, ref);
-	}
-	conn->range_count = 0;
+	if (conn->early == 0)
+		return;
+	for (struct tcp_spans_at at = tcp_spans_first(stack, conn->early); at.block != 0;
+		at = tcp_spans_next(stack, at))
+		tcp_block_give_chain(stack, tcp_spans_get(stack, at)->chain.first);
+	tcp_spans_close(stack, conn->early);
+	conn->early = 0;
 }

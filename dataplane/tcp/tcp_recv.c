@@ -147,20 +147,29 @@ static size_t take_in_order(struct tcp_conn *conn, struct slice in, bool *fresh,
 	return used + stored;
 }
 
+// RFC 5681 4.2: data behind a hole is answered at once, each segment by its own duplicate ACK, which is what a peer without
+// SACK counts. With SACK one ACK tells it all.
 static void owe_dup_ack(struct tcp_conn *conn)
 {
-	if (conn->dup_acks_owed < UINT8_MAX)
+	if (tcp_conn_has(conn, TCP_F_SACK))
+		conn->dup_acks_owed = 1;
+	else if (conn->dup_acks_owed < UINT8_MAX)
 		conn->dup_acks_owed++;
 	tcp_conn_touch(conn);
 }
 
-// RFC 5681 4.2: data behind a hole is answered at once, each segment by its own duplicate ACK.
-static enum drop take_early(struct tcp_conn *conn, uint32_t seq, struct slice in)
+static enum drop take_early(struct tcp_conn *conn, uint32_t seq, struct slice in,
+	struct segment_sack *again, uint64_t now_us)
 {
+	bool sack = tcp_conn_has(conn, TCP_F_SACK);
+
+	// An ACK names few ranges: each that a burst touches gets its own, and stands in the next ones as well (RFC 2018 4).
+	if (sack && conn->dup_acks_owed > 0 && !tcp_reassembly_is_newest(conn, seq))
+		tcp_output_owed(conn, now_us);
 	owe_dup_ack(conn);
 	if (!wants_data(conn))
 		return DROP_CONN_NO_BUFFER;
-	return tcp_reassembly_add(conn, seq, in) ? DROP_NONE : DROP_CONN_NO_BUFFER;
+	return tcp_reassembly_add(conn, seq, in, again) ? DROP_NONE : DROP_CONN_NO_BUFFER;
 }
 
 static void on_advanced(struct tcp_conn *conn, bool filled_hole, uint64_t now_us)
@@ -176,23 +185,27 @@ static void on_advanced(struct tcp_conn *conn, bool filled_hole, uint64_t now_us
 		tcp_output_on_consumed(conn);
 }
 
-// The octets of a segment, already cut to the window. Of those that are here already, the first copy stays.
-static enum drop take_text(struct tcp_conn *conn, uint32_t seq, struct slice in, uint64_t now_us)
+// The octets of a segment, already cut to the window. Of those that are here already the first copy stays, and *again
+// is the first run of them.
+static enum drop take_text(struct tcp_conn *conn, uint32_t seq, struct slice in,
+	struct segment_sack *again, uint64_t now_us)
 {
 	uint32_t before = conn->rcv_nxt;
-	bool fresh = false, had_hole = conn->rcv_ranges != 0;
+	bool fresh = false, had_hole = conn->early != 0;
 	enum drop drop = DROP_NONE;
 
 	while (in.len > 0 && drop == DROP_NONE && conn->state != TCP_ST_CLOSED) {
 		size_t n = in.len;
 
 		if (seq_lt(conn->rcv_nxt, seq)) {
-			drop = take_early(conn, seq, in);
+			drop = take_early(conn, seq, in, again, now_us);
 			break;
 		}
 		if (seq_lt(seq, conn->rcv_nxt)) {
 			if (n > conn->rcv_nxt - seq)
 				n = conn->rcv_nxt - seq;
+			if (again->left == again->right)
+				*again = (struct segment_sack){seq, seq + (uint32_t)n};
 		} else {
 			if (n > tcp_reassembly_gap(conn))
 				n = tcp_reassembly_gap(conn);
@@ -278,10 +291,13 @@ enum drop tcp_recv_segment(struct tcp_conn *conn, const struct segment *s, uint6
 
 	struct slice in = cut(conn, s);
 	bool is_cut = in.len < s->payload_octets;
-	enum drop drop = take_text(conn, s->seq, in, now_us);
+	struct segment_sack again = {0, 0};
+	enum drop drop = take_text(conn, s->seq, in, &again, now_us);
 
 	if (conn->state == TCP_ST_CLOSED)
 		return drop;
+	if (again.left != again.right && tcp_conn_has(conn, TCP_F_SACK))
+		tcp_output_again(conn, again, now_us);
 	// The sender went beyond the window, or probes a shut one: it needs to hear where the edge is.
 	if (is_cut || drop == DROP_CONN_NO_BUFFER) {
 		conn->flags |= TCP_F_ACK_NOW;

@@ -5,7 +5,7 @@
 
 #include "base/seq.h"
 #include "tcp/tcp_conn.h"
-#include "tcp/tcp_reassembly.h"
+#include "tcp/tcp_spans.h"
 #include "tcp/tcp_stack.h"
 
 #define MUST(conn, what)                                                                           \
@@ -53,19 +53,23 @@ static uint32_t check_ranges(const struct tcp_conn *conn)
 {
 	uint32_t blocks = 0, ranges = 0, before = conn->rcv_nxt;
 
-	for (uint32_t ref = conn->rcv_ranges; ref != 0; ranges++) {
-		const struct tcp_block *range = tcp_block_at(conn->stack, ref);
-		struct sum sum = walk(conn, (struct tcp_chain){ref, range->last});
+	if (conn->early == 0)
+		return 0;
+	for (struct tcp_spans_at at = tcp_spans_first(conn->stack, conn->early); at.block != 0;
+		at = tcp_spans_next(conn->stack, at)) {
+		const struct tcp_span *range = tcp_spans_get(conn->stack, at);
+		struct sum sum = walk(conn, range->chain);
 
 		MUST(conn, seq_lt(before, range->seq));
-		MUST(conn, sum.octets == range->range_end - range->seq);
-		MUST(conn, seq_le(range->range_end, conn->rcv_adv));
-		before = range->range_end;
+		MUST(conn, sum.octets == range->end - range->seq && sum.octets > 0);
+		MUST(conn, seq_le(range->end, conn->rcv_adv));
+		before = range->end;
 		blocks += sum.blocks;
-		ref = range->next_range;
+		ranges++;
 	}
-	MUST(conn, ranges == conn->range_count && ranges <= LIMIT_TCP_RANGES);
-	return blocks;
+	MUST(conn, ranges > 0 && ranges <= LIMIT_TCP_RANGES);
+	MUST(conn, ranges == tcp_spans_count(conn->stack, conn->early));
+	return blocks + tcp_spans_blocks(conn->stack, conn->early);
 }
 
 static void check_timer(const struct tcp_conn *conn)
@@ -98,7 +102,7 @@ static uint32_t check_conn(struct tcp_stack *stack, const struct tcp_conn *conn)
 	if (conn->state > TCP_ST_SYN_SENT)
 		MUST(conn, seq_le(conn->rcv_nxt, conn->rcv_adv));
 	if (tcp_conn_has(conn, TCP_F_APP_DONE))
-		MUST(conn, send.blocks + unread.blocks + conn->range_count == 0);
+		MUST(conn, send.blocks + unread.blocks + conn->early == 0);
 	check_timer(conn);
 	return send.blocks + unread.blocks + check_ranges(conn);
 }
@@ -112,7 +116,7 @@ void tcp_check(struct tcp_stack *stack)
 
 		if (conn->state == TCP_ST_CLOSED) {
 			MUST(conn, conn->timer.next == NULL && conn->send.first == 0);
-			MUST(conn, conn->rcv.first == 0 && conn->rcv_ranges == 0);
+			MUST(conn, conn->rcv.first == 0 && conn->early == 0);
 			continue;
 		}
 		blocks += check_conn(stack, conn);
