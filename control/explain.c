@@ -132,7 +132,7 @@ struct dialog {
 
 static enum smtp_reply judge(struct dialog *d)
 {
-	const struct smtp_path *path = d->session.candidate;
+	const struct smtp_path *path = &d->session.txn->candidate;
 	const struct slice domain = {path->text + path->domain_at, path->domain_len};
 
 	snprintf(d->finding->domain, sizeof(d->finding->domain), "%.*s", (int)domain.len,
@@ -152,8 +152,10 @@ static enum smtp_reply judge(struct dialog *d)
 
 static void begin_reply(struct dialog *d)
 {
-	d->io = (struct smtp_io){
-		.reply = {d->reply, 0, sizeof(d->reply)}, .body = {d->body, 0, sizeof(d->body)}};
+	d->io = (struct smtp_io){.service = &d->service,
+		.blocks = &d->pool,
+		.reply = {d->reply, 0, sizeof(d->reply)},
+		.body = {d->body, 0, sizeof(d->body)}};
 }
 
 // The reply without its line end is the finding's.
@@ -245,7 +247,7 @@ static bool start_dialog(const struct question *q, struct finding *f, enum smtp_
 						       .errors = LIMIT_ERRORS,
 						       .received_lines = LIMIT_RECEIVED_LINES}};
 	block_pool_init(&d->pool, d->blocks, BLOCKS);
-	smtp_session_init(&d->session, &d->service, &d->pool);
+	smtp_session_init(&d->session);
 	if (greeting == SMTP_REPLY_GREETING) {
 		hold_dialog(d);
 	} else {
@@ -253,7 +255,7 @@ static bool start_dialog(const struct question *q, struct finding *f, enum smtp_
 		smtp_session_greet(&d->session, greeting, &d->io);
 		keep_reply(d);
 	}
-	smtp_session_free(&d->session);
+	smtp_session_free(&d->session, &d->pool);
 	free(d);
 	return true;
 }

@@ -4,12 +4,17 @@
 // that waits for the spooler or for a buffer leaves its input unread, so the receive window closes and back-pressure
 // reaches the sender.
 //
+//   conn.c          what TCP and the spooler tell
+//   conn_admit.c    who may be here, and who still may
+//   conn_verdict.c  what the session asks for, until it waits or is over
+//   conn_say.c      replies, and the last one
+//
 // Life: conn_opened -> greeting -> conn_data ... -> closing (last reply queued, FIN behind it) -> conn_closed.
 // Death in three steps: no reply is given any more (closing), TCP says closed (no event can come), memory is TCP's again.
 // An answer of the spooler for a connection that is gone is recognised by its generation and dropped.
 //
 // Thread:  the worker that owns the TCP stack.
-// Memory:  inside the TCP connection (tcp_conn_app).
+// Memory:  inside the TCP connection (tcp_conn_app); what only a message needs is in its transaction (mail.h).
 // Blocks:  never.
 
 #pragma once
@@ -22,34 +27,32 @@
 
 struct conn {
 	struct smtp_session smtp;
-	struct tcp_conn *tcp;
-	struct conn *stall_prev, *stall_next; // in the worker's list when stalled
-	struct spool_buf *body;               // being filled; NULL when none is held
-	uint64_t session;                     // for logs
-	uint64_t epoch;         // policy epoch that class and vserver were resolved in
-	uint64_t welcome_epoch; // the one in which connection control let it in last
-	uint64_t message_id;    // of the message that is open
-	uint64_t stored_octets; // of it, given to the spooler so far
-	uint64_t opened_loop;
+	uint64_t session;     // for logs
+	uint64_t epoch;       // policy epoch that class and vserver were resolved in
+	uint32_t opened_loop; // low bits; nobody waits 2^32 loops for a first octet
 	uint32_t class;
 	uint16_t vserver, slot;
 	uint16_t last_code;
-	bool closing;   // the last reply is queued; input is discarded
-	bool peer_done; // FIN came while something was still owed
-	bool stalled;
-	bool vserver_gone;  // since a reload: vserver stands for another
-	bool counted;       // in client_count and the open counter
-	bool message_open;  // the spooler knows of message_id, or will
-	bool commit_wanted; // NEED_COMMIT could not be served yet
+	bool began : 1;        // there is a session
+	bool welcome : 1;      // connection control let it in in this epoch
+	bool closing : 1;      // the last reply is queued; input is discarded
+	bool peer_done : 1;    // FIN came while something was still owed
+	bool vserver_gone : 1; // since a reload: vserver stands for another
+	bool counted : 1;      // in client_count and the open counter
 };
 
+// An idle session after EHLO with a name of 64 octets has this and its TCP connection, and nothing else.
+_Static_assert(sizeof(struct conn) <= 112, "an idle session has to fit in 512 octets in all");
+
 extern const struct tcp_app conn_tcp_app;
+
+static inline struct tcp_conn *conn_tcp(struct conn *c)
+{
+	return tcp_conn_of_app(c);
+}
 
 // The spooler's word on a commit.
 void conn_answer(struct worker *w, const struct spool_answer *answer);
 
 // Body buffers came back: let those that wait try again.
 void conn_retry_stalled(struct worker *w);
-
-// Look at a few open sessions whose virtual server may have changed its state; false: all seen.
-bool conn_walk(struct worker *w);

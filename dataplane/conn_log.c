@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "dataplane/mail.h"
+
 enum {
 	LEVEL_DECISIONS = 1,
 	LEVEL_SESSIONS = 2,
@@ -15,16 +17,17 @@ static bool wants(const struct worker *w, uint32_t level)
 }
 
 // What every record of a session has.
-static struct log_record record_of(const struct worker *w, const struct conn *c)
+static struct log_record record_of(const struct worker *w, struct conn *c)
 {
 	struct log_record r = {.wall_us = w->wall_us,
 		.epoch = c->epoch,
 		.session = c->session,
 		.class = c->class,
 		.vserver = c->vserver};
+	const struct tcp_conn *tcp = conn_tcp(c);
 
-	r.client = *tcp_conn_peer(c->tcp, &r.client_port);
-	r.local = *tcp_conn_local(c->tcp, &r.local_port);
+	r.client = *tcp_conn_peer(tcp, &r.client_port);
+	r.local = *tcp_conn_local(tcp, &r.local_port);
 	return r;
 }
 
@@ -40,7 +43,7 @@ static uint16_t add_text(struct log_record *r, uint32_t *at, struct slice text)
 	return n;
 }
 
-static void add_texts(struct log_record *r, const struct conn *c, struct slice recipient)
+static void add_texts(struct log_record *r, struct conn *c, struct slice recipient)
 {
 	const struct smtp_transaction *t = c->smtp.txn;
 	struct slice sender = t != NULL ? (struct slice){t->sender.text, t->sender.len} : no_text;
@@ -58,8 +61,7 @@ static void set_reply(struct log_record *r, enum smtp_reply reply)
 	r->reply_code = reply != SMTP_REPLY_NONE ? smtp_reply_code(reply) : 0;
 }
 
-void conn_log_session(
-	struct worker *w, const struct conn *c, enum log_event event, enum smtp_reply reply)
+void conn_log_session(struct worker *w, struct conn *c, enum log_event event, enum smtp_reply reply)
 {
 	struct log_record r;
 	bool refused = event == LOG_CONNECT_REFUSED;
@@ -76,10 +78,10 @@ void conn_log_session(
 	worker_log(w, &r);
 }
 
-void conn_log_rcpt(struct worker *w, const struct conn *c, struct policy_verdict verdict,
-	enum smtp_reply reply)
+void conn_log_rcpt(
+	struct worker *w, struct conn *c, struct policy_verdict verdict, enum smtp_reply reply)
 {
-	const struct smtp_path *p = c->smtp.candidate;
+	const struct smtp_path *p = &c->smtp.txn->candidate;
 	struct log_record r;
 
 	if (verdict.kind == POLICY_ACCEPT && !wants(w, LEVEL_DECISIONS))
@@ -93,7 +95,7 @@ void conn_log_rcpt(struct worker *w, const struct conn *c, struct policy_verdict
 	worker_log(w, &r);
 }
 
-void conn_log_rcpt_form(struct worker *w, const struct conn *c, struct slice line)
+void conn_log_rcpt_form(struct worker *w, struct conn *c, struct slice line)
 {
 	struct log_record r = record_of(w, c);
 
@@ -105,19 +107,19 @@ void conn_log_rcpt_form(struct worker *w, const struct conn *c, struct slice lin
 	worker_log(w, &r);
 }
 
-void conn_log_message_refused(struct worker *w, const struct conn *c, enum smtp_reply reply)
+void conn_log_message_refused(struct worker *w, struct conn *c, enum smtp_reply reply)
 {
 	struct log_record r = record_of(w, c);
 
 	r.event = LOG_MESSAGE_REFUSED;
 	r.verdict = POLICY_REFUSE;
 	set_reply(&r, reply);
-	r.message_id = c->message_id;
+	r.message_id = mail_of(c)->id;
 	add_texts(&r, c, no_text);
 	worker_log(w, &r);
 }
 
-void conn_log_queued(struct worker *w, const struct conn *c)
+void conn_log_queued(struct worker *w, struct conn *c)
 {
 	struct log_record r;
 	struct smtp_rcpt_cursor cursor = {0};
@@ -128,7 +130,7 @@ void conn_log_queued(struct worker *w, const struct conn *c)
 	r = record_of(w, c);
 	(void)smtp_session_next_rcpt(c->smtp.txn, &cursor, &first);
 	r.event = LOG_QUEUED;
-	r.message_id = c->message_id;
+	r.message_id = mail_of(c)->id;
 	r.octets = c->smtp.txn->body_octets;
 	set_reply(&r, SMTP_REPLY_QUEUED);
 	add_texts(&r, c, first);

@@ -14,17 +14,17 @@
 
 // LOG_CONNECT, LOG_CONNECT_REFUSED or LOG_DISCONNECT.
 void conn_log_session(
-	struct worker *w, const struct conn *c, enum log_event event, enum smtp_reply reply);
+	struct worker *w, struct conn *c, enum log_event event, enum smtp_reply reply);
 
 // The verdict on the recipient that is asked about.
-void conn_log_rcpt(struct worker *w, const struct conn *c, struct policy_verdict verdict,
-	enum smtp_reply reply);
+void conn_log_rcpt(
+	struct worker *w, struct conn *c, struct policy_verdict verdict, enum smtp_reply reply);
 
 // A recipient refused for its form, before any policy was asked: the record has the command line.
-void conn_log_rcpt_form(struct worker *w, const struct conn *c, struct slice line);
+void conn_log_rcpt_form(struct worker *w, struct conn *c, struct slice line);
 
 // reply: what the peer is told; SMTP_REPLY_NONE: it went away.
-void conn_log_message_refused(struct worker *w, const struct conn *c, enum smtp_reply reply);
+void conn_log_message_refused(struct worker *w, struct conn *c, enum smtp_reply reply);
 
 // While the transaction is still there.
-void conn_log_queued(struct worker *w, const struct conn *c);
+void conn_log_queued(struct worker *w, struct conn *c);

@@ -10,6 +10,52 @@
 
 enum { RECLAIM_STEP = 256 };
 
+_Static_assert(sizeof(struct mail) <= SMTP_TRANSACTION_OWNER_OCTETS, "it lies in the transaction");
+
+// ---- Who holds a buffer, who waits for one
+
+static struct mail_list *list_of(struct worker *w, uint8_t place)
+{
+	return place == MAIL_HOLDING ? &w->holding : &w->stalled;
+}
+
+static void leave(struct worker *w, struct mail *m)
+{
+	struct mail_list *list = list_of(w, m->place);
+
+	if (m->place == MAIL_NOWHERE)
+		return;
+	*(m->buf_prev != NULL ? &m->buf_prev->buf_next : &list->first) = m->buf_next;
+	*(m->buf_next != NULL ? &m->buf_next->buf_prev : &list->last) = m->buf_prev;
+	m->place = MAIL_NOWHERE;
+}
+
+static void enter(struct worker *w, struct mail *m, enum mail_place place)
+{
+	struct mail_list *list = list_of(w, (uint8_t)place);
+
+	leave(w, m);
+	m->place = (uint8_t)place;
+	m->buf_prev = list->last;
+	m->buf_next = NULL;
+	*(list->last != NULL ? &list->last->buf_next : &list->first) = m;
+	list->last = m;
+}
+
+void mail_stall(struct worker *w, struct conn *c)
+{
+	assert(mail_of(c)->body == NULL);
+	enter(w, mail_of(c), MAIL_STALLED);
+}
+
+void mail_unstall(struct worker *w, struct conn *c)
+{
+	assert(mail_is_stalled(c));
+	leave(w, mail_of(c));
+}
+
+// ---- Buffers
+
 void mail_give_back(struct worker *w, struct spool_buf *chain)
 {
 	while (chain != NULL) {
@@ -23,13 +69,15 @@ void mail_give_back(struct worker *w, struct spool_buf *chain)
 	}
 }
 
-static void put(struct worker *w, const struct conn *c, struct spool_request *r)
+static void put(struct worker *w, const struct mail *m, struct spool_request *r)
 {
+	struct tcp_conn *tcp = conn_tcp(m->conn);
+
 	r->home = (uint16_t)w->index;
-	r->conn = tcp_conn_index(c->tcp);
-	r->generation = tcp_conn_generation(c->tcp);
-	r->message_id = c->message_id;
-	r->epoch = c->epoch;
+	r->conn = tcp_conn_index(tcp);
+	r->generation = tcp_conn_generation(tcp);
+	r->message_id = m->id;
+	r->epoch = m->conn->epoch;
 	// The ring has a place for every buffer and every connection's abort (worker_make).
 	int full = rte_ring_sp_enqueue_elem(w->requests, r, sizeof(*r));
 
@@ -37,45 +85,47 @@ static void put(struct worker *w, const struct conn *c, struct spool_request *r)
 	(void)full;
 }
 
-static void put_chunk(struct worker *w, struct conn *c)
-{
-	struct spool_request r = {.kind = SPOOL_PUT_CHUNK, .buf = c->body};
-
-	c->stored_octets += c->body->octets;
-	c->body = NULL;
-	put(w, c, &r);
-}
-
 static bool is_short(const struct worker *w)
 {
 	return w->free_buf_count < w->common->spool_bufs / 8;
 }
 
-// A body that pauses need not hold a buffer: what is in it goes to the spooler, whence it comes back.
-static void release_body(struct worker *w, struct conn *c)
+static void hold(struct worker *w, struct mail *m, struct spool_buf *buf)
 {
-	if (c->closing || !c->message_open || c->body == NULL)
-		return;
-	if (c->body->octets != 0) {
-		put_chunk(w, c);
-		return;
-	}
-	mail_give_back(w, c->body);
-	c->body = NULL;
+	m->body = buf;
+	enter(w, m, MAIL_HOLDING);
 }
 
-// Else as many silent senders as there are buffers would keep everybody from sending. Whoever takes a buffer has none.
+// What is in the buffer goes to the spooler, whence it comes back; an empty one comes back at once.
+static void let_go(struct worker *w, struct mail *m)
+{
+	struct spool_request r = {.kind = SPOOL_PUT_CHUNK, .buf = m->body};
+
+	if (m->body == NULL)
+		return;
+	leave(w, m);
+	m->body = NULL;
+	if (r.buf->octets == 0) {
+		mail_give_back(w, r.buf);
+		return;
+	}
+	m->stored_octets += r.buf->octets;
+	put(w, m, &r);
+}
+
+static void discard(struct worker *w, struct mail *m)
+{
+	if (m->body != NULL)
+		m->body->octets = 0;
+	let_go(w, m);
+}
+
+// A body that pauses need not hold a buffer; else as many silent senders as there are buffers would keep everybody from
+// sending. Whoever takes a buffer has none.
 static void reclaim(struct worker *w)
 {
-	for (int i = 0; i < RECLAIM_STEP; i++) {
-		struct tcp_conn *tcp = tcp_conn_next(w->tcp, &w->reclaim_cursor);
-
-		if (tcp == NULL) {
-			w->reclaim_cursor = 0;
-			return;
-		}
-		release_body(w, tcp_conn_app(tcp));
-	}
+	for (int i = 0; i < RECLAIM_STEP && w->holding.first != NULL; i++)
+		let_go(w, w->holding.first);
 }
 
 static struct spool_buf *take_buf(void *worker)
@@ -105,10 +155,10 @@ static bool write_received(struct worker *w, struct conn *c, struct spool_buf *b
 	char id[MESSAGE_ID_TEXT_MAX];
 	uint16_t port;
 	struct smtp_received r = {.helo = smtp_session_helo(&c->smtp),
-		.client = *tcp_conn_peer(c->tcp, &port),
+		.client = *tcp_conn_peer(conn_tcp(c), &port),
 		.fqdn = w->policy->services[c->vserver].fqdn,
 		.vserver = w->policy->snapshot->vservers[c->vserver].config->name,
-		.queue_id = message_id_print(c->message_id, id),
+		.queue_id = message_id_print(mail_of(c)->id, id),
 		.esmtp = c->smtp.esmtp,
 		.unix_s = w->wall_us / 1000000};
 
@@ -122,20 +172,22 @@ static bool write_received(struct worker *w, struct conn *c, struct spool_buf *b
 
 bool mail_begin(struct worker *w, struct conn *c)
 {
+	struct mail *m = mail_of(c);
 	struct spool_buf *buf = take_buf(w);
 
-	assert(!c->message_open && c->body == NULL);
+	assert(!m->open && m->body == NULL);
 	if (buf == NULL)
 		return false;
-	c->message_id = message_id_make(w->common->boot, w->index, ++w->next_message);
+	*m = (struct mail){
+		.conn = c, .id = message_id_make(w->common->boot, w->index, ++w->next_message)};
 	if (!write_received(w, c, buf)) {
 		mail_give_back(w, buf);
 		return false;
 	}
-	c->body = buf;
-	c->message_open = true;
-	c->stored_octets = 0;
-	mail_added(w, c);
+	m->open = true;
+	hold(w, m, buf);
+	if (is_short(w))
+		let_go(w, m);
 	return true;
 }
 
@@ -143,16 +195,37 @@ bool mail_begin(struct worker *w, struct conn *c)
 
 bool mail_room(struct worker *w, struct conn *c)
 {
-	if (c->body == NULL)
-		c->body = take_buf(w);
-	return c->body != NULL;
+	struct mail *m = mail_of(c);
+	struct spool_buf *buf;
+
+	if (m->body != NULL)
+		return true;
+	buf = take_buf(w);
+	if (buf == NULL)
+		return false;
+	hold(w, m, buf);
+	return true;
 }
 
-void mail_added(struct worker *w, struct conn *c)
+struct smtp_out mail_space(const struct conn *c)
 {
-	if (c->message_open && c->body != NULL && c->body->octets != 0 &&
-		(c->body->octets == LIMIT_SPOOL_BUF_OCTETS || is_short(w)))
-		put_chunk(w, c);
+	const struct spool_buf *body = c->smtp.txn != NULL ? mail_of(c)->body : NULL;
+
+	if (body == NULL)
+		return (struct smtp_out){0};
+	return (struct smtp_out){mail_of(c)->body->data, body->octets, LIMIT_SPOOL_BUF_OCTETS};
+}
+
+void mail_added(struct worker *w, struct conn *c, const struct smtp_out *body)
+{
+	struct mail *m;
+
+	if (c->smtp.txn == NULL || mail_of(c)->body == NULL)
+		return;
+	m = mail_of(c);
+	m->body->octets = body->len;
+	if (body->len == LIMIT_SPOOL_BUF_OCTETS || (body->len != 0 && is_short(w)))
+		let_go(w, m);
 }
 
 // ---- End
@@ -179,7 +252,7 @@ static enum err write_envelope(struct worker *w, struct conn *c, struct envelope
 	TRY(put_string(e, (struct slice){txn->sender.text, txn->sender.len}));
 	TRY(put_string(e, text(w->policy->snapshot->vservers[c->vserver].config->name)));
 	TRY(put_string(e, text(w->policy->services[c->vserver].fqdn)));
-	TRY(put_string(e, text(ip_addr_print(tcp_conn_peer(c->tcp, &port), client))));
+	TRY(put_string(e, text(ip_addr_print(tcp_conn_peer(conn_tcp(c), &port), client))));
 	TRY(put_string(e, smtp_session_helo(&c->smtp)));
 	TRY(put_string(e, (struct slice){0})); // account
 	while (smtp_session_next_rcpt(txn, &cursor, &rcpt))
@@ -189,39 +262,45 @@ static enum err write_envelope(struct worker *w, struct conn *c, struct envelope
 
 bool mail_commit(struct worker *w, struct conn *c)
 {
+	struct mail *m = mail_of(c);
 	struct spool_request r = {.kind = SPOOL_PUT_COMMIT,
 		.rcpt_count = c->smtp.txn->rcpt_count,
 		.flags = c->smtp.txn->body_8bit ? SPOOL_COMMIT_8BIT : 0};
 	struct envelope_writer e;
 
-	assert(c->message_open);
-	if (c->body != NULL && c->body->octets != 0)
-		put_chunk(w, c);
-	if (c->body != NULL)
-		mail_give_back(w, c->body);
-	c->body = NULL;
+	assert(m->open);
+	let_go(w, m);
 	if (write_envelope(w, c, &e) != ERR_OK) {
 		mail_give_back(w, e.first);
 		return false;
 	}
 	r.buf = e.first;
-	r.body_octets = c->stored_octets; // the spooler counts as well
-	put(w, c, &r);
-	w->commits_owed++;
+	r.body_octets = m->stored_octets; // the spooler counts as well
+	put(w, m, &r);
 	return true;
+}
+
+void mail_end(struct worker *w, struct conn *c)
+{
+	(void)w;
+	assert(mail_of(c)->place == MAIL_NOWHERE);
+	mail_of(c)->open = false;
 }
 
 void mail_abort(struct worker *w, struct conn *c)
 {
 	struct spool_request r = {.kind = SPOOL_PUT_ABORT};
-	// In COMMIT the message belongs to the spooler: it may be durable already and stays.
-	bool committed = c->smtp.state == SMTP_ST_COMMIT && !c->commit_wanted;
+	struct mail *m;
 
-	if (c->body != NULL)
-		mail_give_back(w, c->body);
-	c->body = NULL;
-	if (c->message_open && !committed)
-		put(w, c, &r);
-	c->message_open = false;
-	c->commit_wanted = false;
+	if (!mail_is_open(c))
+		return;
+	m = mail_of(c);
+	// In COMMIT the message belongs to the spooler, unless it waits: it may be durable already and stays.
+	bool committed = c->smtp.state == SMTP_ST_COMMIT && !mail_is_stalled(c);
+
+	discard(w, m);
+	leave(w, m);
+	m->open = false;
+	if (!committed)
+		put(w, m, &r);
 }

@@ -4,8 +4,11 @@
 // spooler and comes back in its answer. When buffers run short, half-filled ones are sent on at once, so that slow senders
 // hold none.
 //
+// Life: mail_begin -> (mail_room, mail_added)... -> mail_commit -> mail_end; or mail_abort at any time, and before its
+// transaction ends.
+//
 // Thread:  the worker's lcore.
-// Memory:  the worker's body buffers; none left: the message or its sender waits.
+// Memory:  struct mail lies in the session's transaction. The worker's body buffers; none left: the message or its sender waits.
 // Blocks:  never.
 
 #pragma once
@@ -14,17 +17,60 @@
 
 #include "dataplane/conn.h"
 
+// Both ways linked; a mail in one of these has its place in buf_prev, buf_next.
+enum mail_place {
+	MAIL_NOWHERE,
+	MAIL_HOLDING, // in worker.holding: it has a buffer
+	MAIL_STALLED, // in worker.stalled: it needs one
+};
+
+struct mail {
+	struct conn *conn;
+	struct mail *buf_prev, *buf_next;
+	struct spool_buf *body; // being filled; NULL when none is held
+	uint64_t id;
+	uint64_t stored_octets; // given to the spooler so far
+	uint8_t place;          // enum mail_place
+	bool open;              // the spooler knows of id, or will
+};
+
+// Of the transaction that is under way; there must be one.
+static inline struct mail *mail_of(const struct conn *c)
+{
+	return (struct mail *)(void *)c->smtp.txn->owner;
+}
+
+static inline bool mail_is_open(const struct conn *c)
+{
+	return c->smtp.txn != NULL && mail_of(c)->open;
+}
+
+static inline bool mail_is_stalled(const struct conn *c)
+{
+	return c->smtp.txn != NULL && mail_of(c)->place == MAIL_STALLED;
+}
+
 // NEED_DATA: give the message its id and put the Received line in its first buffer. False: no buffer (452).
 bool mail_begin(struct worker *w, struct conn *c);
 
 // Have a buffer with room for body octets. False: none; the connection must stall.
 bool mail_room(struct worker *w, struct conn *c);
 
-// After body octets were added: pass on a full buffer, or any when buffers are short.
-void mail_added(struct worker *w, struct conn *c);
+// What room there is now, for one step of the session.
+struct smtp_out mail_space(const struct conn *c);
 
-// NEED_COMMIT: rest of the body, envelope, commit. False: not enough buffers now, nothing was sent; try again.
+// After that step: take what it added, and pass on a full buffer, or any when buffers are short.
+void mail_added(struct worker *w, struct conn *c, const struct smtp_out *body);
+
+// NEED_COMMIT: rest of the body, envelope, commit. False: not enough buffers now, nothing was sent; stall, and try again.
 bool mail_commit(struct worker *w, struct conn *c);
+
+// Wait for a buffer; first come, first served. Unstall: it is not waiting any more.
+void mail_stall(struct worker *w, struct conn *c);
+void mail_unstall(struct worker *w, struct conn *c);
+
+// The spooler has answered the commit.
+void mail_end(struct worker *w, struct conn *c);
 
 // Forget the open message, if any.
 void mail_abort(struct worker *w, struct conn *c);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "dataplane/conn.h"
+#include "dataplane/conn_admit.h"
 #include "dataplane/mail.h"
 #include "dataplane/receive.h"
 #include "dataplane/transmit.h"
@@ -169,7 +170,7 @@ static unsigned poll_answers(struct worker *w)
 		conn_answer(w, &answers[i]);
 	}
 	// Buffers come back without an answer as well, from sessions that end.
-	if (w->free_bufs != NULL && w->stalled_first != NULL)
+	if (w->free_bufs != NULL && w->stalled.first != NULL)
 		conn_retry_stalled(w);
 	return n;
 }
@@ -190,7 +191,7 @@ static void watch_states(struct worker *w)
 		w->walk_pending = true;
 	}
 	if (w->walk_pending)
-		w->walk_pending = conn_walk(w);
+		w->walk_pending = conn_admit_walk(w);
 }
 
 static void publish_counters(struct worker *w)

@@ -22,7 +22,7 @@
 #include "spool/spool_writer.h"
 #include "tcp/tcp.h"
 
-struct conn;
+struct mail;
 struct rte_mbuf;
 struct rte_mempool;
 struct rte_ring;
@@ -37,6 +37,10 @@ struct worker_common {
 	uint32_t blocks;     // small blocks of one worker
 	uint32_t spool_bufs; // body buffers of one worker
 	uint16_t mss;
+};
+
+struct mail_list {
+	struct mail *first, *last;
 };
 
 struct worker {
@@ -69,14 +73,13 @@ struct worker {
 	uint64_t next_message;
 
 	struct client_count *clients;
-	struct conn *stalled_first, *stalled_last; // wait for a body buffer
+	struct mail_list holding, stalled; // have a body buffer, wait for one (mail.h)
 	uint64_t next_session;
 	uint64_t refusals_logged_s; // second in which refusals_logged counts
 	uint32_t refusals_logged;
 	uint8_t walk_pending; // walk open connections: a virtual server's state changed
 	uint32_t walk_cursor;
-	uint32_t reclaim_cursor; // mail.c: whose body buffer to look at next
-	uint32_t states_seen;    // hash of all virtual server states
+	uint32_t states_seen; // hash of all virtual server states
 	struct siphash_key client_key;
 	uint8_t scratch[2 * SMTP_REPLY_MAX_OCTETS];
 };

@@ -72,12 +72,12 @@ static inline void owner_init(struct owner *o, uint32_t room, uint32_t blocks)
 	o->body.at = owner_text_take();
 	o->mail.at = owner_text_take();
 	block_pool_init(&o->pool, o->memory, blocks);
-	smtp_session_init(&o->s, &o->service, &o->pool);
+	smtp_session_init(&o->s);
 }
 
 static inline void owner_free(struct owner *o)
 {
-	smtp_session_free(&o->s);
+	smtp_session_free(&o->s, &o->pool);
 	if (o->pool.free_count != o->pool.count)
 		abort(); // a block was lost
 	free(o->memory);
@@ -128,7 +128,9 @@ static inline enum smtp_reply owner_judge_rcpt(const struct smtp_path *p)
 
 static inline struct smtp_io owner_io(struct owner *o, uint8_t *reply)
 {
-	struct smtp_io io = {.reply = {reply, 0, SMTP_REPLY_MAX_OCTETS}};
+	struct smtp_io io = {.service = &o->service,
+		.blocks = &o->pool,
+		.reply = {reply, 0, SMTP_REPLY_MAX_OCTETS}};
 
 	if (o->open)
 		io.body = (struct smtp_out){
@@ -182,7 +184,7 @@ static inline struct smtp_step owner_do(struct owner *o, struct smtp_step step)
 	case SMTP_NEED_MAIL:
 		return owner_verdict(o, owner_judge_mail(o), "");
 	case SMTP_NEED_RCPT:
-		return owner_verdict(o, owner_judge_rcpt(o->s.candidate), "");
+		return owner_verdict(o, owner_judge_rcpt(&o->s.txn->candidate), "");
 	case SMTP_NEED_DATA:
 		return owner_begin(o);
 	case SMTP_NEED_COMMIT:

@@ -21,9 +21,16 @@ struct session_world {
 	uint8_t reply[SMTP_REPLY_MAX_OCTETS];
 };
 
+static struct smtp_io io_of(struct session_world *w)
+{
+	return (struct smtp_io){.service = &w->service,
+		.blocks = &w->pool,
+		.reply = {w->reply, 0, sizeof(w->reply)}};
+}
+
 static void give_verdict(struct session_world *w, struct smtp_step step)
 {
-	struct smtp_io io = {.reply = {w->reply, 0, sizeof(w->reply)}};
+	struct smtp_io io = io_of(w);
 
 	if (step.need == SMTP_NEED_MAIL)
 		(void)smtp_session_verdict(&w->session, SMTP_REPLY_MAIL_OK, (struct slice){0}, &io);
@@ -36,7 +43,7 @@ static void say(struct session_world *w, const char *text)
 	struct slice in = {(const uint8_t *)text, strlen(text)};
 
 	while (in.len > 0) {
-		struct smtp_io io = {.reply = {w->reply, 0, sizeof(w->reply)}};
+		struct smtp_io io = io_of(w);
 		const struct smtp_step step = smtp_session_step(&w->session, in, &io);
 
 		give_verdict(w, step);
@@ -50,12 +57,13 @@ static void say(struct session_world *w, const char *text)
 static void *session_start(void)
 {
 	struct session_world *w = calloc(1, sizeof(*w));
-	struct smtp_io io = {.reply = {w->reply, 0, sizeof(w->reply)}};
+	struct smtp_io io;
 
 	w->service = (struct smtp_service){"mx.neulan.net", {1 << 20, 1000, 20, 30}};
 	w->memory = aligned_alloc(64, (size_t)BLOCKS * LIMIT_BLOCK_OCTETS);
 	block_pool_init(&w->pool, w->memory, BLOCKS);
-	smtp_session_init(&w->session, &w->service, &w->pool);
+	smtp_session_init(&w->session);
+	io = io_of(w);
 	smtp_session_greet(&w->session, SMTP_REPLY_GREETING, &io);
 	say(w, "EHLO client.example.net\r\n");
 	return w;
@@ -65,7 +73,7 @@ static void session_end(void *world)
 {
 	struct session_world *w = world;
 
-	smtp_session_free(&w->session);
+	smtp_session_free(&w->session, &w->pool);
 	free(w->memory);
 	free(w);
 }

@@ -6,6 +6,7 @@
 
 #include "base/slice.h"
 #include "smtp/smtp_session.h"
+#include "smtp/smtp_transaction.h"
 
 enum smtp_message_found {
 	SMTP_MESSAGE_FOUND_MORE,  // *in is used up
@@ -15,10 +16,10 @@ enum smtp_message_found {
 };
 
 // Forget what was known of the last message.
-void smtp_message_begin(struct smtp_session *s);
+void smtp_message_begin(struct smtp_transaction *txn);
 
-// Move a run of octets from the front of *in to the end of body. s->body_verdict becomes the reply that refuses the message:
+// Move a run of octets from the front of *in to the end of body. txn->body_verdict becomes the reply that refuses the message:
 // BODY_FRAMING whenever a fault is in it, else TOO_BIG or MAIL_LOOP, whichever comes first. BAD is found once; after it octets
 // are read only to find the end, and body is not touched.
-enum smtp_message_found smtp_message_take(
-	struct smtp_session *s, struct slice *in, struct smtp_out *body);
+enum smtp_message_found smtp_message_take(struct smtp_transaction *txn,
+	const struct smtp_limits *limits, struct slice *in, struct smtp_out *body);

@@ -57,20 +57,26 @@ static struct effect refuse(enum smtp_reply reply)
 
 // ---- Actions: commands
 
+static bool helo_is_long(const struct smtp_session *s)
+{
+	return s->helo_len > sizeof(s->helo);
+}
+
 // Keep the client's name; a long one takes a block.
-static bool helo_keep(struct smtp_session *s, struct slice name)
+static bool helo_keep(struct smtp_session *s, struct slice name, struct block_pool *blocks)
 {
 	bool is_long = name.len > sizeof(s->helo);
+	void *block = helo_is_long(s) ? s->helo_block : NULL;
 
-	if (is_long && s->helo_block == NULL)
-		s->helo_block = block_pool_take_spare(s->blocks, LIMIT_ENVELOPE_RESERVE);
-	if (is_long && s->helo_block == NULL)
+	if (is_long && block == NULL)
+		block = block_pool_take_spare(blocks, LIMIT_ENVELOPE_RESERVE);
+	if (is_long && block == NULL)
 		return false;
-	if (!is_long && s->helo_block != NULL) {
-		block_pool_give(s->blocks, s->helo_block);
-		s->helo_block = NULL;
-	}
-	memcpy(is_long ? s->helo_block : s->helo, name.at, name.len);
+	if (!is_long && block != NULL)
+		block_pool_give(blocks, block);
+	memcpy(is_long ? block : s->helo, name.at, name.len);
+	if (is_long)
+		s->helo_block = block;
 	s->helo_len = (uint8_t)name.len;
 	return true;
 }
@@ -79,10 +85,10 @@ static struct effect greet_back(struct smtp_session *s, struct turn *turn, bool 
 {
 	if (!smtp_command_has_arg_for(SMTP_EV_EHLO, turn->arg))
 		return refuse(SMTP_REPLY_SYNTAX);
-	if (!helo_keep(s, turn->arg))
+	if (!helo_keep(s, turn->arg, turn->io->blocks))
 		return refuse(SMTP_REPLY_DEFER_RESOURCES);
 	s->esmtp = esmtp;
-	turn->say = slice_of(s->service->fqdn);
+	turn->say = slice_of(turn->io->service->fqdn);
 	return say(SMTP_REPLY_HELO);
 }
 
@@ -92,15 +98,15 @@ static struct effect hello_old(struct smtp_session *s, struct turn *turn)
 }
 
 // All lines but the last, which is the action's reply.
-static void write_extensions(const struct smtp_session *s, struct smtp_out *out)
+static void write_extensions(const struct smtp_service *service, struct smtp_out *out)
 {
 	static const struct slice none;
 	uint8_t digits[10];
 	size_t at = sizeof(digits);
 
-	for (uint32_t n = s->service->limits.message_octets; n > 0; n /= 10)
+	for (uint32_t n = service->limits.message_octets; n > 0; n /= 10)
 		digits[--at] = (uint8_t)('0' + n % 10);
-	smtp_reply_write_more(out, SMTP_REPLY_HELO, slice_of(s->service->fqdn));
+	smtp_reply_write_more(out, SMTP_REPLY_HELO, slice_of(service->fqdn));
 	smtp_reply_write_more(out, SMTP_REPLY_EHLO_PIPELINING, none);
 	smtp_reply_write_more(
 		out, SMTP_REPLY_EHLO_SIZE, (struct slice){digits + at, sizeof(digits) - at});
@@ -113,7 +119,7 @@ static struct effect hello(struct smtp_session *s, struct turn *turn)
 
 	if (effect.stay)
 		return effect;
-	write_extensions(s, &turn->io->reply);
+	write_extensions(turn->io->service, &turn->io->reply);
 	return say(SMTP_REPLY_EHLO_ENHANCED);
 }
 
@@ -121,11 +127,11 @@ static struct effect ask_mail(struct smtp_session *s, struct turn *turn)
 {
 	struct smtp_transaction txn = {0};
 	enum smtp_reply refusal =
-		smtp_command_read_mail(turn->arg, s->service->limits.message_octets, &txn);
+		smtp_command_read_mail(turn->arg, turn->io->service->limits.message_octets, &txn);
 
 	if (refusal != SMTP_REPLY_NONE)
 		return refuse(refusal);
-	s->txn = smtp_transaction_begin(s->blocks, &txn);
+	s->txn = smtp_transaction_begin(turn->io->blocks, &txn);
 	return s->txn != NULL ? ask(SMTP_NEED_MAIL) : refuse(SMTP_REPLY_DEFER_RESOURCES);
 }
 
@@ -138,22 +144,18 @@ static void count_refused_rcpt(struct smtp_transaction *txn)
 // Everything a later acceptance needs is taken now, so that an accepted recipient cannot be lost for want of a block.
 static struct effect ask_rcpt(struct smtp_session *s, struct turn *turn)
 {
-	struct smtp_path rcpt;
+	struct smtp_path *rcpt = &s->txn->candidate;
 	enum smtp_address_form form;
-	enum smtp_reply refusal = smtp_command_read_rcpt(turn->arg, &rcpt, &form);
+	enum smtp_reply refusal = smtp_command_read_rcpt(turn->arg, rcpt, &form);
 
-	if (refusal == SMTP_REPLY_NONE && s->txn->rcpt_count >= s->service->limits.recipients)
+	if (refusal == SMTP_REPLY_NONE &&
+		s->txn->rcpt_count >= turn->io->service->limits.recipients)
 		refusal = SMTP_REPLY_TOO_MANY_RCPTS;
-	if (refusal == SMTP_REPLY_NONE && !smtp_transaction_reserve(s->txn, s->blocks, rcpt.len))
+	if (refusal == SMTP_REPLY_NONE &&
+		!smtp_transaction_reserve(s->txn, turn->io->blocks, rcpt->len))
 		refusal = SMTP_REPLY_DEFER_RESOURCES;
-	if (refusal == SMTP_REPLY_NONE) {
-		s->candidate = block_pool_take_spare(s->blocks, LIMIT_ENVELOPE_RESERVE);
-		refusal = s->candidate == NULL ? SMTP_REPLY_DEFER_RESOURCES : SMTP_REPLY_NONE;
-	}
-	if (refusal == SMTP_REPLY_NONE) {
-		*s->candidate = rcpt;
+	if (refusal == SMTP_REPLY_NONE)
 		return ask(SMTP_NEED_RCPT);
-	}
 	count_refused_rcpt(s->txn);
 	turn->say = slice_of(smtp_address_form_text(form));
 	return refuse(refusal);
@@ -199,9 +201,10 @@ static struct effect say_help(struct smtp_session *s, struct turn *turn)
 
 static struct effect say_bye(struct smtp_session *s, struct turn *turn)
 {
+	(void)s;
 	if (!smtp_command_has_arg_for(SMTP_EV_QUIT, turn->arg))
 		return refuse(SMTP_REPLY_SYNTAX);
-	turn->say = slice_of(s->service->fqdn);
+	turn->say = slice_of(turn->io->service->fqdn);
 	return (struct effect){.reply = SMTP_REPLY_BYE, .need = SMTP_NEED_CLOSE};
 }
 
@@ -209,7 +212,8 @@ static struct effect say_bye(struct smtp_session *s, struct turn *turn)
 
 static struct effect say_verdict(struct smtp_session *s, struct turn *turn)
 {
-	turn->say = turn->arg.len > 0 ? turn->arg : slice_of(s->service->fqdn);
+	(void)s;
+	turn->say = turn->arg.len > 0 ? turn->arg : slice_of(turn->io->service->fqdn);
 	return say(turn->verdict);
 }
 
@@ -221,21 +225,21 @@ static struct effect judge_mail(struct smtp_session *s, struct turn *turn)
 
 static struct effect accept_rcpt(struct smtp_session *s, struct turn *turn)
 {
-	turn->say = turn->arg.len > 0 ? turn->arg : path_slice(s->candidate);
-	smtp_transaction_add_rcpt(s->txn, path_slice(s->candidate));
+	turn->say = turn->arg.len > 0 ? turn->arg : path_slice(&s->txn->candidate);
+	smtp_transaction_add_rcpt(s->txn, path_slice(&s->txn->candidate));
 	return say(turn->verdict);
 }
 
 static struct effect deny_rcpt(struct smtp_session *s, struct turn *turn)
 {
-	turn->say = turn->arg.len > 0 ? turn->arg : path_slice(s->candidate);
+	turn->say = turn->arg.len > 0 ? turn->arg : path_slice(&s->txn->candidate);
 	count_refused_rcpt(s->txn);
 	return say(turn->verdict);
 }
 
 static struct effect begin_body(struct smtp_session *s, struct turn *turn)
 {
-	smtp_message_begin(s);
+	smtp_message_begin(s->txn);
 	return say_verdict(s, turn);
 }
 
@@ -302,24 +306,15 @@ static const struct transition table[SMTP_ST_COUNT][SMTP_EV_COUNT] = {
 
 // ---- State and replies
 
-static void candidate_end(struct smtp_session *s)
-{
-	if (s->candidate != NULL)
-		block_pool_give(s->blocks, s->candidate);
-	s->candidate = NULL;
-}
-
 // The only writer of the state. What a state may hold is decided here, so nothing of one transaction reaches the next,
 // whichever way it ended.
-static void enter(struct smtp_session *s, enum smtp_state next)
+static void enter(struct smtp_session *s, enum smtp_state next, struct block_pool *blocks)
 {
 	bool in_transaction =
 		next != SMTP_ST_GREET && next != SMTP_ST_READY && next != SMTP_ST_CLOSED;
 
-	if (next != SMTP_ST_RCPT_VERDICT)
-		candidate_end(s);
 	if (!in_transaction && s->txn != NULL) {
-		smtp_transaction_end(s->txn, s->blocks);
+		smtp_transaction_end(s->txn, blocks);
 		s->txn = NULL;
 	}
 	s->state = (uint8_t)next;
@@ -334,6 +329,7 @@ static void write_reply(struct smtp_io *io, enum smtp_reply reply, struct slice 
 static void begin_io(struct smtp_io *io)
 {
 	assert(io->reply.cap - io->reply.len >= SMTP_REPLY_MAX_OCTETS);
+	assert(io->service != NULL && io->blocks != NULL);
 	io->event = SMTP_EV_COUNT;
 	io->replied = SMTP_REPLY_NONE;
 }
@@ -341,8 +337,8 @@ static void begin_io(struct smtp_io *io)
 static struct smtp_step close_with(
 	struct smtp_session *s, enum smtp_reply reply, struct smtp_io *io)
 {
-	write_reply(io, reply, slice_of(s->service->fqdn));
-	enter(s, SMTP_ST_CLOSED);
+	write_reply(io, reply, slice_of(io->service->fqdn));
+	enter(s, SMTP_ST_CLOSED, io->blocks);
 	return (struct smtp_step){.need = SMTP_NEED_CLOSE};
 }
 
@@ -369,26 +365,29 @@ static bool is_one_refusal_too_many(struct smtp_session *s, enum smtp_event ev, 
 }
 
 // Count this reply if it is an error. True: it is one too many.
-static bool is_last_straw(struct smtp_session *s, enum smtp_event ev, enum smtp_reply reply)
+static bool is_last_straw(
+	struct smtp_session *s, enum smtp_event ev, enum smtp_reply reply, uint16_t most)
 {
 	uint16_t code = smtp_reply_code(reply);
 
 	if (!is_protocol_error(code) && !is_one_refusal_too_many(s, ev, code))
 		return false;
 	s->errors++;
-	return s->errors >= s->service->limits.errors;
+	return s->errors >= most;
 }
 
 // Say what an event led to, and change the state.
 static struct smtp_step conclude(
 	struct smtp_session *s, enum smtp_event ev, struct effect effect, struct turn *turn)
 {
-	if (effect.reply != SMTP_REPLY_NONE && is_last_straw(s, ev, effect.reply))
+	uint16_t most = turn->io->service->limits.errors;
+
+	if (effect.reply != SMTP_REPLY_NONE && is_last_straw(s, ev, effect.reply, most))
 		return close_with(s, SMTP_REPLY_TOO_MANY_ERRORS, turn->io);
 	if (effect.reply != SMTP_REPLY_NONE)
 		write_reply(turn->io, effect.reply, turn->say);
 	if (!effect.stay)
-		enter(s, table[s->state][ev].next);
+		enter(s, table[s->state][ev].next, turn->io->blocks);
 	return (struct smtp_step){.need = effect.need};
 }
 
@@ -445,7 +444,7 @@ static struct smtp_step step_command(struct smtp_session *s, struct slice in, st
 
 static struct smtp_step end_body(struct smtp_session *s, struct smtp_io *io)
 {
-	enum smtp_reply verdict = (enum smtp_reply)s->body_verdict;
+	enum smtp_reply verdict = (enum smtp_reply)s->txn->body_verdict;
 	struct turn turn = {.verdict = verdict, .io = io};
 
 	if (verdict == SMTP_REPLY_NONE)
@@ -462,7 +461,8 @@ static struct smtp_step step_body(struct smtp_session *s, struct slice in, struc
 		[SMTP_MESSAGE_FOUND_BAD] = SMTP_NEED_ABORT,
 	};
 	struct slice rest = in;
-	enum smtp_message_found found = smtp_message_take(s, &rest, &io->body);
+	enum smtp_message_found found =
+		smtp_message_take(s->txn, &io->service->limits, &rest, &io->body);
 	struct smtp_step step = found == SMTP_MESSAGE_FOUND_END
 					? end_body(s, io)
 					: (struct smtp_step){.need = needs[found]};
@@ -473,11 +473,10 @@ static struct smtp_step step_body(struct smtp_session *s, struct slice in, struc
 
 // ---- What the owner calls
 
-void smtp_session_init(
-	struct smtp_session *s, const struct smtp_service *service, struct block_pool *blocks)
+void smtp_session_init(struct smtp_session *s)
 {
-	*s = (struct smtp_session){.service = service, .blocks = blocks};
-	enter(s, SMTP_ST_GREET);
+	*s = (struct smtp_session){.txn = NULL};
+	enter(s, SMTP_ST_GREET, NULL);
 }
 
 void smtp_session_greet(struct smtp_session *s, enum smtp_reply greeting, struct smtp_io *io)
@@ -487,7 +486,7 @@ void smtp_session_greet(struct smtp_session *s, enum smtp_reply greeting, struct
 	if (smtp_reply_code(greeting) >= 400)
 		(void)close_with(s, greeting, io);
 	else
-		write_reply(io, greeting, slice_of(s->service->fqdn));
+		write_reply(io, greeting, slice_of(io->service->fqdn));
 }
 
 bool smtp_session_is_waiting(const struct smtp_session *s)
@@ -523,19 +522,17 @@ void smtp_session_end(struct smtp_session *s, enum smtp_reply reply, struct smtp
 	(void)close_with(s, reply, io);
 }
 
-void smtp_session_free(struct smtp_session *s)
+void smtp_session_free(struct smtp_session *s, struct block_pool *blocks)
 {
-	enter(s, SMTP_ST_CLOSED);
-	if (s->helo_block != NULL)
-		block_pool_give(s->blocks, s->helo_block);
-	s->helo_block = NULL;
+	enter(s, SMTP_ST_CLOSED, blocks);
+	if (helo_is_long(s))
+		block_pool_give(blocks, s->helo_block);
 	s->helo_len = 0;
 }
 
 struct slice smtp_session_helo(const struct smtp_session *s)
 {
-	return (struct slice){
-		s->helo_block != NULL ? s->helo_block : (const uint8_t *)s->helo, s->helo_len};
+	return (struct slice){helo_is_long(s) ? s->helo_block : s->helo, s->helo_len};
 }
 
 const char *smtp_session_state_name(enum smtp_state state)

@@ -5,9 +5,9 @@
 // without a socket, a NIC or a clock. The same octets give the same steps however they are split.
 //
 // Thread:  the lcore that owns the session. No locks, no atomics.
-// Memory:  struct smtp_session is embedded in the connection; a transaction takes blocks of LIMIT_BLOCK_OCTETS from
-//          the pool given at init and gives them back when it ends. An idle session after EHLO with a name of up to
-//          64 octets holds no block.
+// Memory:  struct smtp_session is embedded in the connection, and has only what lives as long; a transaction takes blocks of
+//          LIMIT_BLOCK_OCTETS from the pool that the owner lends with each step, and gives them back when it ends. An idle
+//          session after EHLO with a name of up to 64 octets holds no block.
 // Blocks:  never. A verdict or commit that is not there yet is a state (MAIL_VERDICT, RCPT_VERDICT, DATA_VERDICT, COMMIT),
 //          not a wait: the owner leaves pipelined commands unread (RFC 2920) until it is in.
 
@@ -71,12 +71,12 @@ enum smtp_need {
 	SMTP_NEED_INPUT, // everything useful was taken; come back with more octets (the rest stays unread)
 	SMTP_NEED_AGAIN, // one command was answered; there may be more in what is left of in
 	SMTP_NEED_MAIL,  // judge s->txn->sender, then smtp_session_verdict()
-	SMTP_NEED_RCPT,  // judge s->candidate, then smtp_session_verdict(); strings live until then
+	SMTP_NEED_RCPT, // judge s->txn->candidate, then smtp_session_verdict(); strings live until then
 	SMTP_NEED_DATA, // make room for a message (queue id, first buffer), then smtp_session_verdict()
 	SMTP_NEED_BODY, // body octets are in io->body (none, when it had no room); take them and give room; then step again
 	SMTP_NEED_COMMIT, // the message is complete (last octets in body first): store it, then smtp_session_verdict()
 	SMTP_NEED_ABORT, // the message that was begun will not be committed; forget its octets; step again. Once a message;
-	// s->body_verdict says why. From then on io->body is left alone and may have no room
+	// s->txn->body_verdict says why. From then on io->body is left alone and may have no room
 	SMTP_NEED_CLOSE, // send the reply, then close the connection
 };
 
@@ -94,21 +94,16 @@ struct smtp_service {
 };
 
 struct smtp_session {
-	const struct smtp_service *service;
-	struct block_pool *blocks;
 	struct smtp_transaction *txn; // NULL outside a transaction
-	struct smtp_path *candidate;  // in RCPT_VERDICT; else NULL
-	void *helo_block;             // name longer than helo[]
-	uint8_t state;                // enum smtp_state; written by one function only
-	uint8_t body_state;           // of the end-of-data scanner
-	uint8_t body_verdict;         // enum smtp_reply to give at the end, 0: good
-	bool esmtp;
-	uint8_t helo_len;
 	uint16_t errors;
-	uint16_t
-		refused; // senders and recipients refused; LIMIT_REFUSALS are free, each further one is an error
-	uint16_t header_state; // of the Received: counter
-	char helo[64];
+	uint8_t refused; // senders and recipients refused; LIMIT_REFUSALS are free, each further one is an error
+	uint8_t state; // enum smtp_state; written by one function only
+	bool esmtp;
+	uint8_t helo_len; // octets of helo[], or of helo_block when they do not fit there
+	union {
+		uint8_t helo[64];
+		void *helo_block;
+	};
 };
 
 struct smtp_step {
@@ -116,15 +111,17 @@ struct smtp_step {
 	uint32_t consumed; // octets of in that were taken; never part of a command line
 };
 
+// What the owner lends for one step, and what the step leaves there.
 struct smtp_io {
-	struct smtp_out reply; // room: at least SMTP_REPLY_MAX_OCTETS
-	struct smtp_out body;  // room for body octets; needed in state BODY only
+	const struct smtp_service *service; // the same, or an equal one, all the session's life
+	struct block_pool *blocks;          // the same all its life
+	struct smtp_out reply;              // room: at least SMTP_REPLY_MAX_OCTETS
+	struct smtp_out body;               // room for body octets; needed in state BODY only
 	uint8_t event; // enum smtp_event of the command this step answered, for logs; SMTP_EV_COUNT: none
 	enum smtp_reply replied; // what was said last in this step; NONE when nothing
 };
 
-void smtp_session_init(
-	struct smtp_session *s, const struct smtp_service *service, struct block_pool *blocks);
+void smtp_session_init(struct smtp_session *s);
 
 // Write 220 (or, for refuse reply, 554 and the session is CLOSED).
 void smtp_session_greet(struct smtp_session *s, enum smtp_reply greeting, struct smtp_io *io);
@@ -148,7 +145,7 @@ void smtp_session_end(struct smtp_session *s, enum smtp_reply reply, struct smtp
 bool smtp_session_is_waiting(const struct smtp_session *s);
 
 // Give all blocks back; the name the client gave is forgotten. The session is CLOSED.
-void smtp_session_free(struct smtp_session *s);
+void smtp_session_free(struct smtp_session *s, struct block_pool *blocks);
 
 struct slice smtp_session_helo(const struct smtp_session *s);
 

@@ -14,15 +14,22 @@
 #include "base/slice.h"
 #include "smtp/smtp_address.h"
 
+enum { SMTP_TRANSACTION_OWNER_OCTETS = 96 };
+
 // Zeroed when it begins. Lives in a block of its own; recipients in a chain of blocks.
 struct smtp_transaction {
 	struct smtp_path sender;
-	uint32_t size_declared; // SIZE=; 0: not given
-	bool body_8bit;         // BODY=8BITMIME
-	uint16_t rcpt_count;    // accepted
-	uint16_t rcpt_refused;  // refused or deferred; stops at its largest value
+	struct smtp_path candidate; // the recipient that is asked about, in RCPT_VERDICT
+	_Alignas(8) uint8_t owner[SMTP_TRANSACTION_OWNER_OCTETS]; // for what the owner knows of it
+	uint32_t size_declared;                                   // SIZE=; 0: not given
+	bool body_8bit;                                           // BODY=8BITMIME
+	uint16_t rcpt_count;                                      // accepted
+	uint16_t rcpt_refused; // refused or deferred; stops at its largest value
 	uint16_t received_lines;
-	uint32_t body_octets; // after dot-unstuffing
+	uint16_t header_state; // of the Received: counter
+	uint8_t body_state;    // of the end-of-data scanner
+	uint8_t body_verdict;  // enum smtp_reply to give at the end, 0: good
+	uint32_t body_octets;  // after dot-unstuffing
 	void *first_rcpt_block, *last_rcpt_block;
 	uint16_t tag; // the owner's, e.g. which rule accepted the last recipient
 };

@@ -76,7 +76,7 @@ static void check_counts(const struct owner *o)
 {
 	if (o->begun != o->committed + o->aborted + (o->open ? 1 : 0))
 		abort();
-	if (o->open != (o->s.state == SMTP_ST_BODY && o->s.body_verdict == SMTP_REPLY_NONE))
+	if (o->open != (o->s.state == SMTP_ST_BODY && o->s.txn->body_verdict == SMTP_REPLY_NONE))
 		abort();
 	if (o->body.len > o->service.limits.message_octets)
 		abort();

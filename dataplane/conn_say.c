@@ -1,0 +1,50 @@
+#include "dataplane/conn_say.h"
+
+#include "dataplane/conn_admit.h"
+#include "dataplane/mail.h"
+
+struct smtp_io conn_say_io(struct worker *w, struct conn *c)
+{
+	struct smtp_io io = {.service = &w->policy->services[c->vserver],
+		.blocks = tcp_stack_blocks(w->tcp),
+		.reply = {w->scratch, 0, SMTP_REPLY_MAX_OCTETS},
+		.event = SMTP_EV_COUNT};
+
+	io.body = mail_space(c);
+	return io;
+}
+
+bool conn_say(struct worker *w, struct conn *c, const struct smtp_io *io)
+{
+	if (io->replied != SMTP_REPLY_NONE)
+		c->last_code = smtp_reply_code(io->replied);
+	if (io->reply.len == 0 ||
+		tcp_send(conn_tcp(c), (struct slice){io->reply.at, io->reply.len}, w->now_us))
+		return true;
+	tcp_abort(conn_tcp(c), w->now_us);
+	return false;
+}
+
+void conn_say_close(struct worker *w, struct conn *c)
+{
+	if (c->closing)
+		return;
+	c->closing = true;
+	mail_abort(w, c);
+	conn_admit_uncount(w, c);
+	tcp_close(conn_tcp(c),
+		w->now_us); // TCP bounds how long the peer may take to read our last reply
+}
+
+void conn_say_end(struct worker *w, struct conn *c, enum smtp_reply reply)
+{
+	struct smtp_io io;
+
+	if (c->closing)
+		return;
+	mail_abort(w, c);
+	io = conn_say_io(w, c);
+	smtp_session_end(&c->smtp, reply, &io);
+	if (conn_say(w, c, &io))
+		conn_say_close(w, c);
+}
