@@ -101,9 +101,11 @@ void tcp_set_receive_window(struct tcp_conn *conn, uint32_t octets)
 
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy)
 {
-	conn->flags &= ~(uint32_t)TCP_F_ACK_REPLY;
+	conn->flags &= ~(uint32_t)(TCP_F_ACK_REPLY | TCP_F_ACK_EACH);
 	if (policy == TCP_ACK_REPLY)
 		conn->flags |= TCP_F_ACK_REPLY;
+	if (policy == TCP_ACK_EACH)
+		conn->flags |= TCP_F_ACK_EACH;
 }
 
 void tcp_set_small(struct tcp_conn *conn, enum tcp_small small)

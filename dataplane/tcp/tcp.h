@@ -46,14 +46,15 @@ enum tcp_close_reason {
 // When an ACK leaves that nothing else carries. Out of order data, FIN and probes are answered at once under both.
 enum tcp_ack_policy {
 	TCP_ACK_DATA,  // at least every second full segment (RFC 5681 4.2), else after the delay
+	TCP_ACK_EACH,  // at the next flush: a sender in slow start grows by each ACK
 	TCP_ACK_REPLY, // an answer is under way that will carry it: only after the delay
 };
 
 // When the end of the queue leaves although it fills no segment.
 enum tcp_small {
 	TCP_SMALL_AT_ONCE, // at the next flush: who batches its replies holds nothing back
-	TCP_SMALL_ALONE,   // when nothing else is in flight (RFC 9293 3.7.4, Nagle)
-	TCP_SMALL_NEVER,   // more is about to come
+	TCP_SMALL_ALONE, // when no other such piece is in flight (RFC 9293 3.7.4 and A.3: Nagle by Minshall)
+	TCP_SMALL_NEVER, // more is about to come
 };
 
 // The application. user is tcp_stack_config.user. Functions may call tcp_send, tcp_close, tcp_abort,

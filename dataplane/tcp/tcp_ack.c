@@ -64,6 +64,8 @@ static bool advance(struct tcp_conn *conn, const struct segment *s, uint64_t now
 	if (seq_lt(conn->snd_nxt, conn->snd_una))
 		conn->snd_nxt = conn->snd_una;
 	conn->retries = 0;
+	if (conn->snd_una == conn->snd_max)
+		conn->flags &= ~(uint32_t)TCP_F_SMALL_OUT;
 	tcp_congestion_on_ack(conn, acked, flight);
 	tcp_timer_on_ack_advanced(conn, now_us);
 	tcp_conn_touch(conn);

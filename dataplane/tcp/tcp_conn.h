@@ -61,6 +61,8 @@ enum tcp_flag {
 	TCP_F_DISCARD = 1 << 24,     // tcp_close(): input is discarded
 	TCP_F_NAGLE = 1 << 25,       // TCP_SMALL_ALONE
 	TCP_F_CORK = 1 << 26,        // TCP_SMALL_NEVER
+	TCP_F_SMALL_OUT = 1 << 27,   // something in flight was less than a segment
+	TCP_F_ACK_EACH = 1 << 28,    // TCP_ACK_EACH
 };
 
 // What the one timer of a connection stands for.
@@ -163,6 +165,11 @@ struct tcp_conn *tcp_conn_untouch(struct tcp_stack *stack);
 static inline bool tcp_conn_has(const struct tcp_conn *conn, uint32_t flag)
 {
 	return (conn->flags & flag) != 0;
+}
+
+static inline bool tcp_conn_has_all(const struct tcp_conn *conn, uint32_t flags)
+{
+	return (conn->flags & flags) == flags;
 }
 
 // The application may be called, and may still act.

@@ -139,6 +139,8 @@ static void note_sent(struct tcp_conn *conn, const struct piece *p, uint64_t now
 		tcp_rto_on_retransmit(conn);
 	} else {
 		tcp_rto_on_sent(conn, end, now_us);
+		if (p->len > 0 && p->len < conn->snd_mss)
+			conn->flags |= TCP_F_SMALL_OUT;
 	}
 	if (conn->snd_una == conn->snd_max)
 		tcp_timer_on_first_in_flight(conn, now_us);
@@ -190,7 +192,7 @@ static bool holds_back(const struct tcp_conn *conn, const struct piece *p)
 	if (p->fin || seq_le(p->seq + p->len, conn->snd_max))
 		return false;
 	return tcp_conn_has(conn, TCP_F_CORK) ||
-	       (tcp_conn_has(conn, TCP_F_NAGLE) && conn->snd_una != conn->snd_max);
+	       tcp_conn_has_all(conn, TCP_F_NAGLE | TCP_F_SMALL_OUT);
 }
 
 // RFC 9293 3.8.6.2.1: no piece that only the window makes small, unless it is half of what the peer ever offered.

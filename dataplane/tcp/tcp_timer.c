@@ -44,7 +44,7 @@ void tcp_timer_on_data_received(struct tcp_conn *conn, uint64_t now_us)
 {
 	bool is_much = conn->rcv_nxt - conn->rcv_acked >= 2U * conn->rcv_mss;
 
-	if (is_much && !tcp_conn_has(conn, TCP_F_ACK_REPLY))
+	if ((is_much || tcp_conn_has(conn, TCP_F_ACK_EACH)) && !tcp_conn_has(conn, TCP_F_ACK_REPLY))
 		conn->flags |= TCP_F_ACK_NOW;
 	else if (conn->due_us[TCP_DUE_ACK] == 0)
 		set(conn, TCP_DUE_ACK, now_us + LIMIT_TCP_DELAYED_ACK_US);

@@ -179,9 +179,15 @@ static void app_window(char **at)
 
 static void app_acks(char **at)
 {
-	bool reply = strcmp(dialog_word_need(at), "reply") == 0;
+	static const char *const names[] = {"data", "each", "reply"};
+	const char *name = dialog_word_need(at);
 
-	tcp_set_ack_policy(need_conn(), reply ? TCP_ACK_REPLY : TCP_ACK_DATA);
+	for (size_t i = 0; i < 3; i++)
+		if (strcmp(name, names[i]) == 0) {
+			tcp_set_ack_policy(need_conn(), (enum tcp_ack_policy)i);
+			return;
+		}
+	dialog_fail("%s: not known", name);
 }
 
 static void app_consume(char **at)

@@ -10,6 +10,11 @@
 #include "option.h"
 #include "world.h"
 
+enum {
+	QUICK_ACKS = 16,
+	ANSWERS_WITHIN_US = 40000,
+};
+
 static struct sock **place_of(struct tcp_conn *conn)
 {
 	return tcp_conn_app(conn);
@@ -276,12 +281,30 @@ static void on_opened(void *user, struct tcp_conn *conn, uint64_t now_us)
 	sock_apply_options(sock);
 }
 
+// As Linux does: a stream's first segments are acknowledged one by one, until the application turns out to answer; the
+// sender's slow start lives on ACKs.
+static void choose_ack_policy(struct sock *sock, uint64_t now_us)
+{
+	bool each = !sock->talks && sock->quick_acks < QUICK_ACKS &&
+		    sock->options[OPTION_QUICKACK] != 0;
+
+	sock->asked_us = now_us;
+	sock->quick_acks += each;
+	tcp_set_ack_policy(sock->conn, each ? TCP_ACK_EACH : TCP_ACK_DATA);
+}
+
+void sock_answers(struct sock *sock)
+{
+	if (sock->world->now_us - sock->asked_us < ANSWERS_WITHIN_US)
+		sock->talks = true;
+}
+
 static size_t on_data(void *user, struct tcp_conn *conn, struct slice in, uint64_t now_us)
 {
 	struct sock *sock = *place_of(conn);
 
 	(void)user;
-	(void)now_us;
+	choose_ack_policy(sock, now_us);
 	octets_append(&sock->received, in.at, in.len);
 	tcp_set_receive_window(conn, receive_room(sock));
 	sock->edges_in++;

@@ -61,10 +61,13 @@ struct sock {
 	bool shut_receive; // shutdown()
 	bool shut_send;    // shutdown(), or the connection is over
 	bool more;         // the last send said MSG_MORE
-	bool no_space;     // found full by a writer or a poll
-	int error;         // SO_ERROR
-	uint32_t syns;     // of connect(), that left
-	bool given_up;     // one more was about to leave
+	bool talks; // it answers soon after it was asked, so that an ACK may wait for the answer
+	uint32_t quick_acks; // ACKs that have not waited
+	uint64_t asked_us;   // when octets arrived last
+	bool no_space;       // found full by a writer or a poll
+	int error;           // SO_ERROR
+	uint32_t syns;       // of connect(), that left
+	bool given_up;       // one more was about to leave
 
 	// What epoll's edges are made of: how often it became readable, writable, or something else
 	uint32_t edges_in, edges_out, edges_any;
@@ -115,6 +118,9 @@ bool sock_is_writable(const struct sock *sock);
 
 // The options that the connection has to know, after one changed.
 void sock_apply_options(struct sock *sock);
+
+// Octets are about to be sent.
+void sock_answers(struct sock *sock);
 
 // Octets were read.
 void sock_consumed(struct sock *sock);

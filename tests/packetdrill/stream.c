@@ -234,6 +234,7 @@ static bool try_send(struct call *call)
 		return call_is_up(call) && over(s, -EAGAIN);
 	if (sock->state != SOCK_CONNECTED || sock->shut_send || sock->error != 0)
 		return over(s, broken(sock));
+	sock_answers(sock);
 	all_there = give(s);
 	world_flush(s->call.world);
 	if (!all_there)
