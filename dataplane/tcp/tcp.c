@@ -8,11 +8,21 @@
 #include "tcp/tcp_stack.h"
 #include "tcp/tcp_timer.h"
 
+// RFC 9293 3.9.1.1 (MUST-46): no multicast, no broadcast, no address of nobody.
+static bool is_one_host(const struct ip_addr *a)
+{
+	static const struct ip_addr unspecified;
+
+	if (ip_addr_is_v4(a))
+		return ip_addr_v4(a) >> 24 != 0 && ip_addr_v4(a) >> 28 < 0xe;
+	return a->octets[0] != 0xff && !ip_addr_eq(a, &unspecified);
+}
+
 struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct segment *tuple, uint64_t now_us)
 {
 	struct tcp_tuple t = tcp_tuple_of_output(tuple);
 
-	if (tcp_table_find(stack, &t) != NULL)
+	if (!is_one_host(&t.peer) || tcp_table_find(stack, &t) != NULL)
 		return NULL;
 
 	struct tcp_conn *conn = tcp_conn_take(stack, &t, tuple->nic_port);

@@ -137,7 +137,8 @@ void tcp_timers(struct tcp_stack *stack, uint64_t now_us, uint32_t budget);
 // Nothing will happen before this time without a segment; at most limit_us ahead.
 uint64_t tcp_next_timer_us(const struct tcp_stack *stack, uint64_t now_us, uint64_t limit_us);
 
-// For tests and load generators: active open, the server itself opens none. NULL: table full or the 4-tuple is in use. app->opened() or app->closed() follows.
+// For tests and load generators: active open, the server itself opens none. NULL: table full, the
+// 4-tuple is in use, or the peer's address is no single host's. app->opened() or app->closed() follows.
 struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct segment *tuple, uint64_t now_us);
 
 // Queue octets behind what is already queued. All or nothing: false when tcp_send_space() is too small or the block

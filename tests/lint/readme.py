@@ -8,6 +8,8 @@ import tree
 LINES = 100
 # Folders of data, described by the page above them.
 DATA = re.compile(r'tests/(fuzz/seeds|golden|dialog/[^/]+|.*/data)(/|$)|bench/results/')
+# Tables with a row for each thing there is.
+LEDGER = re.compile(r'tests/dialog/[a-z0-9-]+\.md$')
 
 problems = []
 folders = {os.path.dirname(f) for f in tree.files()}
@@ -21,7 +23,7 @@ for folder in sorted(folders):
 for page in tree.files('.md'):
     text = tree.read(page)
     lines = text.count('\n')
-    if page != 'README.md' and lines > LINES:
+    if page != 'README.md' and lines > LINES and not LEDGER.match(page):
         problems.append(f'{page}: {lines} lines (cap {LINES})')
     for link in re.findall(r'\]\(([^)#\s]+)', text):
         if re.match(r'[a-z]+:', link):

@@ -238,6 +238,24 @@ static void test_frame_data_offset_below_five_is_bad(void **state)
 		frame_parse((struct slice){octets, n}, FRAME_TCP_SUM_GOOD, &f), DROP_TCP_BAD);
 }
 
+// RFC 9293 3.9.2 (MUST-50): NOP, NOP, NOP, end: skipped, and TCP stands behind them.
+static void test_frame_ip_options_are_skipped(void **state)
+{
+	uint8_t octets[ROOM], out[ROOM + 4] = {0};
+	uint32_t n = build_sample(octets);
+	struct frame f;
+
+	(void)state;
+	memcpy(out, octets, 34);
+	memset(out + 34, 1, 3);
+	memcpy(out + 38, octets + 34, n - 34);
+	out[14] = 0x46;
+	out[17] = (uint8_t)(out[17] + 4);
+	assert_int_equal(frame_parse((struct slice){out, n + 4}, FRAME_IP_SUM_GOOD, &f), DROP_NONE);
+	assert_int_equal(f.kind, FRAME_TCP);
+	assert_memory_equal(f.tcp.parts[0].at, "EHLO client.example\r\n", 21);
+}
+
 static uint32_t build_ping(uint8_t out[ROOM])
 {
 	uint32_t n = 14 + 20 + 8 + 5;
@@ -271,6 +289,21 @@ static void test_frame_ping_is_answered_in_place(void **state)
 	assert_int_equal(checksum_fold(checksum_add(0, octets + 34, 13)), 0xffff);
 	assert_int_equal(checksum_fold(checksum_add(0, octets + 14, 20)), 0xffff);
 	assert_int_equal(parse(octets, n), DROP_ICMP_BAD); // a reply is nothing we asked for
+}
+
+// RFC 9293 3.9.2.2 (MUST-55), RFC 6633.
+static void test_frame_icmp_source_quench_is_dropped(void **state)
+{
+	uint8_t octets[ROOM];
+	uint32_t n = build_ping(octets);
+	uint16_t sum;
+
+	(void)state;
+	octets[34] = 4;
+	memset(octets + 36, 0, 2);
+	sum = (uint16_t)~checksum_fold(checksum_add(0, octets + 34, 13));
+	memcpy(octets + 36, &sum, 2);
+	assert_int_equal(parse(octets, n), DROP_ICMP_BAD);
 }
 
 static void test_checksum_parts_add_up_to_the_whole(void **state)
@@ -411,7 +444,9 @@ int main(void)
 		cmocka_unit_test(test_frame_every_cut_is_refused),
 		cmocka_unit_test(test_frame_option_of_length_zero_or_one_is_bad),
 		cmocka_unit_test(test_frame_data_offset_below_five_is_bad),
+		cmocka_unit_test(test_frame_ip_options_are_skipped),
 		cmocka_unit_test(test_frame_ping_is_answered_in_place),
+		cmocka_unit_test(test_frame_icmp_source_quench_is_dropped),
 		cmocka_unit_test(test_checksum_parts_add_up_to_the_whole),
 		cmocka_unit_test(test_arp_request_and_reply_round_trip),
 		cmocka_unit_test(test_arp_malformed_is_dropped),

@@ -517,6 +517,20 @@ static void test_tcp_connect_takes_a_tuple_once(void **state)
 	assert_non_null(tcp_connect(b.stack, &tuple, b.now_us));
 }
 
+static void test_tcp_connect_rfc9293_3_9_1_1_to_no_single_host_is_refused(void **state)
+{
+	static const struct ip_addr all_nodes = {{0xff, 2, [15] = 1}}, unspecified;
+	struct segment tuple = {.src = from(1000, 0, 0, 0).dst, .src_port = 25, .dst_port = 25};
+	const struct ip_addr nobody[] = {ip_addr_from_v4(0xffffffff), ip_addr_from_v4(0xe0000001),
+		ip_addr_from_v4(0), all_nodes, unspecified};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+		tuple.dst = nobody[i];
+		assert_null(tcp_connect(b.stack, &tuple, b.now_us));
+	}
+}
+
 static void test_tcp_isn_is_keyed_and_grows_by_the_clock(void **state)
 {
 	(void)state;
@@ -564,6 +578,7 @@ int main(void)
 		T(test_tcp_holes_are_bounded_and_crumbs_share_blocks),
 		T(test_tcp_data_shows_everything_queued_up_to_the_view),
 		T(test_tcp_connect_takes_a_tuple_once),
+		T(test_tcp_connect_rfc9293_3_9_1_1_to_no_single_host_is_refused),
 		T(test_tcp_isn_is_keyed_and_grows_by_the_clock),
 		T(test_tcp_v6_segment_is_20_octets_smaller),
 #undef T
