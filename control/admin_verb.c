@@ -10,6 +10,7 @@
 #include "control/log.h"
 #include "control/reload.h"
 #include "control/status.h"
+#include "control/status_ports.h"
 #include "control/steering_report.h"
 #include "control/tunable.h"
 #include "supervise/child_link.h"
@@ -245,12 +246,16 @@ static bool verb_explain(struct admin_call *call)
 
 static bool verb_steering(struct admin_call *call)
 {
+	struct steering_report_port live[LIMIT_PORTS];
+	const struct snapshot *snapshot = reload_policy(call->parts->reload)->snapshot;
 	char why[STEERING_REPORT_WHY_MAX];
+	bool have_ports;
 
 	if (!has_only(call, "nic"))
 		return true;
-	call->answer.data = steering_report(
-		reload_policy(call->parts->reload)->snapshot, text_arg(call, "nic"), NULL, why);
+	have_ports = status_ports_live(call->parts->edge, live);
+	call->answer.data =
+		steering_report(snapshot, text_arg(call, "nic"), have_ports ? live : NULL, why);
 	if (call->answer.data == NULL)
 		return say(call, 2, "%s", why);
 	call->answer.text = steering_report_text(call->answer.data);

@@ -23,6 +23,7 @@
 #include "control/eal.h"
 #include "control/inject.h"
 #include "control/log.h"
+#include "control/port_watch.h"
 #include "control/reload.h"
 #include "control/spooler.h"
 #include "dataplane/port.h"
@@ -44,6 +45,8 @@ struct edge_process {
 	const char *config_path; // as posternd was given it
 	struct edge edge;
 	struct port_set ports;
+	struct port_flows flows;
+	struct port_watch port_watch;
 	struct worker_common common;
 	struct worker *workers[LIMIT_WORKERS];
 	struct reload *reload;
@@ -103,7 +106,7 @@ static void start_ports(struct edge_process *p, const struct config *config)
 
 	p->common.mbufs = rte_pktmbuf_pool_create("mbufs",
 		MBUFS_PER_WORKER * workers + MBUFS_PER_PORT * config->port_count, 256, 0,
-		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		port_buffer_octets(config), SOCKET_ID_ANY);
 	if (p->common.mbufs == NULL)
 		die("not enough memory for packet buffers: raise dataplane.memory");
 	if (!port_set_start(&p->ports, config, workers, p->common.mbufs, why))
@@ -158,6 +161,10 @@ static void make_workers(struct edge_process *p, const struct config *config)
 		p->edge.workers[i] = shared;
 	}
 	p->edge.worker_count = count;
+	p->edge.ports = &p->ports;
+	p->edge.flows = &p->flows;
+	p->port_watch = (struct port_watch){
+		.edge = &p->edge, .ports = &p->ports, .flows = &p->flows, .reload = p->reload};
 	if (!worker_connect(p->workers, count))
 		die("not enough memory for rings: raise dataplane.memory");
 }
@@ -290,8 +297,9 @@ static void on_tick(uv_timer_t *timer)
 
 	take_spooler_events(p);
 	inject_poll(p->inject);
+	port_watch_rules(&p->port_watch);
 	if (p->ticks++ % TICKS_PER_S == 0)
-		atomic_store(&p->edge.port_missed, port_set_missed(&p->ports));
+		port_watch_links(&p->port_watch);
 	if (p->drain_until_ms != 0 &&
 		(sessions_open(p) == 0 || uv_now(p->loop) >= p->drain_until_ms))
 		finish(p);
@@ -385,6 +393,7 @@ int main(int argc, char **argv)
 	if (!spooler_start(
 		    p->spooler, p->workers, p->edge.worker_count, wake_control, &p->spooler_wake))
 		die("not enough memory for the spooler: raise dataplane.memory");
+	port_watch_rules(&p->port_watch);
 	launch_workers(p);
 	if (child_link_send(CHILD_LINK_FD, CHILD_LINK_READY, -1) != 0)
 		die("the supervisor is gone");

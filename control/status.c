@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/status_ports.h"
+
 static uint64_t load(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
@@ -77,8 +79,7 @@ static json_t *packets_json(const struct edge *edge)
 	put(packets, "dropped", dropped);
 	json_object_set_new(
 		packets, "unaccounted", json_integer((json_int_t)(received - handled - dropped)));
-	put(packets, "missed_by_port",
-		atomic_load_explicit(&edge->port_missed, memory_order_relaxed));
+	put(packets, "missed_by_port", status_ports_missed(edge));
 	put(packets, "sent", sent);
 	put(packets, "send_dropped", sent_dropped);
 	return packets;
@@ -206,6 +207,8 @@ static json_t *vserver_json(const struct status_parts *parts, uint16_t index)
 	json_object_set_new(object, "fqdn", json_string(v->config->fqdn));
 	json_object_set_new(object, "listen", listen_json(v->config));
 	json_object_set_new(object, "workers", workers_of(parts, v));
+	json_object_set_new(object, "steering",
+		json_string(status_ports_steering(parts->edge, parts->policy, index)));
 	if (v->config->open_relay_understood)
 		json_object_set_new(object, "open_relay", json_string("i-understand"));
 	sum_counters(parts->edge, slot, object);
@@ -239,9 +242,7 @@ json_t *status_json(const struct status_parts *parts)
 	json_object_set_new(
 		status, "configuration", json_string(parts->policy->snapshot->config->path));
 	json_object_set_new(status, "huge_pages", json_boolean(edge->huge_pages));
-	// Where packets are spread in software, a flood on one virtual server costs the worker that receives for all.
-	json_object_set_new(status, "steering", json_string("software"));
-	json_object_set_new(status, "isolation", json_string("partial"));
+	status_ports_add(status, edge, parts->policy);
 	json_object_set_new(status, "draining", json_boolean(atomic_load(&edge->draining)));
 	json_object_set_new(status, "deliver", json_string(parts->deliver_up ? "up" : "down"));
 	json_object_set_new(status, "packets", packets_json(edge));
@@ -367,6 +368,7 @@ char *status_text(const json_t *status)
 		json_is_true(json_object_get(status, "draining")) ? ", draining" : "");
 	print_vservers(out, status);
 	print_workers(out, status);
+	status_ports_print(out, status);
 	print_totals(out, status);
 	fprintf(out, "log      written %lld, lost %lld before a file and %lld at one\n",
 		number_of(log, "written"), number_of(log, "lost_in_rings"),

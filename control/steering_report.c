@@ -86,12 +86,13 @@ json_t *steering_report(const struct snapshot *snapshot, const char *name,
 		}
 		if (name == NULL && now != NULL && now->queues != 0)
 			queues = now->queues;
-		json_array_append_new(
-			ports, json_pack("{s:s, s:s, s:s, s:i, s:s*, s:o}", "device",
-				       config->ports[i].device, "nic", steering_nic_name(nic),
-				       "remark", steering_nic_remark(nic), "queues", (int)queues,
-				       "state", name == NULL && now != NULL ? now->state : NULL,
-				       "rules", rules_of(snapshot, i, queues, nic)));
+		json_array_append_new(ports,
+			json_pack("{s:s, s:s, s:s, s:i, s:s*, s:o}", "device",
+				config->ports[i].device, "nic", steering_nic_name(nic), "remark",
+				steering_nic_remark(nic), "queues", (int)queues, "state",
+				name == NULL && now != NULL && now->state[0] != '\0' ? now->state
+										     : NULL,
+				"rules", rules_of(snapshot, i, queues, nic)));
 	}
 	return json_pack("{s:b, s:o}", "verified", 0, "ports", ports);
 }

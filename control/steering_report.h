@@ -18,7 +18,7 @@ enum {
 struct steering_report_port {
 	const char *driver;
 	uint16_t queues;
-	const char *state; // "active: ...", one line; NULL: nothing to say
+	char state[192]; // what became of the rules, one line; "": nothing to say
 };
 
 // {"verified": false, "ports": [{"device", "nic", "remark", "queues", "state", "rules": [{"text", "by", "vserver"}]}]}

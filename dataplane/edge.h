@@ -17,6 +17,8 @@
 #include "smtp/smtp_session.h"
 
 struct rte_rcu_qsbr;
+struct port_flows;
+struct port_set;
 struct rte_ring;
 struct worker;
 
@@ -38,13 +40,17 @@ enum edge_vserver_state {
 // What a virtual server counts, per worker; written by that worker only.
 struct edge_vserver_counters {
 	_Atomic uint64_t connections, open, refused_connect, rcpt_accepted, rcpt_relayed,
-		rcpt_refused, rcpt_deferred, messages, octets, messages_refused;
+		rcpt_refused, rcpt_deferred, messages, octets, messages_refused, landed,
+		strayed; // TCP packets a port gave to a worker of this one, or to another
 };
 
 // Keeps its place over reloads, by name; a name that is gone from the configuration keeps its slot until restart.
 struct edge_vserver {
 	char name[LIMIT_NAME_OCTETS + 1]; // control thread; "" free
 	_Atomic uint8_t state;            // enum edge_vserver_state; control thread
+	// Steering; control thread: whether ports do it, and the counters when they began to.
+	bool by_ports;
+	uint64_t landed_before, strayed_before;
 };
 
 // posternctl get|set. Written by the control thread, read by workers each loop or at each use.
@@ -84,9 +90,9 @@ struct edge {
 	_Atomic bool spool_accepting; // spooler thread; false: MAIL gets 451
 	_Atomic uint64_t spool_committed, spool_syncs, spool_errors; // spooler thread
 	int64_t started_s;
-	bool huge_pages; // what EAL got
-	_Atomic uint64_t
-		port_missed; // packets the NICs lost before a worker saw them; control thread
+	bool huge_pages;                // what EAL got
+	const struct port_set *ports;   // NULL in tests without; control thread
+	const struct port_flows *flows; // likewise
 };
 
 // Add to a counter of one's own worker: no other thread writes it, so no locked instruction is needed.

@@ -8,8 +8,7 @@
 #include <sys/random.h>
 
 enum {
-	RETA_MOST = 2048,   // entries of the largest redirection table known (ice)
-	RSS_KEY_LEAST = 40, // octets a hash over two IPv6 addresses and ports needs
+	RETA_MOST = 2048, // entries of the largest redirection table known (ice)
 };
 
 static bool fail(char why[PORT_WHY_OCTETS], const char *device, const char *what, int code)
@@ -57,6 +56,14 @@ static uint16_t queues_of(uint16_t most, unsigned workers)
 	return most < workers ? most : (uint16_t)workers;
 }
 
+// What every port is started with.
+struct start {
+	unsigned workers;
+	struct rte_mempool *mbufs;
+	struct rss *rss;
+	char *why;
+};
+
 // RSS by 4-tuple with our key, so that a packet arrives at its owner (rss.h).
 static void ask_rss(const struct rte_eth_dev_info *info, struct rss *rss, struct rte_eth_conf *conf)
 {
@@ -71,7 +78,7 @@ static void ask_rss(const struct rte_eth_dev_info *info, struct rss *rss, struct
 		return;
 	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 	// A key of unknown length is the driver's own: then software finds the owner.
-	if (info->hash_key_size >= RSS_KEY_LEAST && info->hash_key_size <= RSS_KEY_OCTETS) {
+	if (info->hash_key_size >= RSS_KEY_SHORT_OCTETS && info->hash_key_size <= RSS_KEY_OCTETS) {
 		rc->rss_key = rss->key;
 		rc->rss_key_len = info->hash_key_size;
 	}
@@ -87,6 +94,8 @@ static struct rte_eth_conf device_conf(
 	port->sums_by_port = (info->tx_offload_capa & tx_sums) == tx_sums;
 	if (port->sums_by_port)
 		conf.txmode.offloads = tx_sums;
+	// One pool, and nobody keeps a frame that was given away.
+	conf.txmode.offloads |= info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	conf.rxmode.offloads = info->rx_offload_capa & rx_sums;
 	if (port->rx_queues > 1)
 		ask_rss(info, rss, &conf);
@@ -111,6 +120,41 @@ static void set_redirection(const struct port *port, const struct rte_eth_dev_in
 	(void)rte_eth_dev_rss_reta_update(port->id, table, info->reta_size);
 }
 
+static bool fail_mtu(const struct start *start, const struct config_port *cp, uint32_t most)
+{
+	snprintf(start->why, PORT_WHY_OCTETS,
+		"port %s: takes packets of at most %u octets, and ports[].mtu is %u: lower it",
+		cp->device, most, cp->mtu);
+	return false;
+}
+
+// Before the device is configured: the largest MTU it says it can take.
+static bool mtu_fits(const struct start *start, const struct config_port *cp,
+	const struct rte_eth_dev_info *info)
+{
+	uint32_t most = info->max_mtu;
+	uint32_t overhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+
+	// With a limit of its own on the MTU a device counts tags as it likes; else frames count.
+	if (most == UINT16_MAX && info->max_rx_pktlen - overhead < most)
+		most = info->max_rx_pktlen - overhead;
+	return cp->mtu <= most || fail_mtu(start, cp, most);
+}
+
+// After: a device without the call takes any.
+static bool set_mtu(
+	const struct start *start, const struct port *port, const struct config_port *cp)
+{
+	int e = rte_eth_dev_set_mtu(port->id, cp->mtu);
+
+	if (e == 0 || e == -ENOTSUP)
+		return true;
+	snprintf(start->why, PORT_WHY_OCTETS,
+		"port %s: does not take an MTU of %u: %s: lower ports[].mtu", cp->device, cp->mtu,
+		rte_strerror(-e));
+	return false;
+}
+
 static int setup_queues(struct port *port, struct rte_mempool *mbufs)
 {
 	uint16_t rx = PORT_RX_DESCRIPTORS, tx = PORT_TX_DESCRIPTORS;
@@ -123,14 +167,6 @@ static int setup_queues(struct port *port, struct rte_mempool *mbufs)
 		e = rte_eth_tx_queue_setup(port->id, q, tx, (unsigned)socket, NULL);
 	return e;
 }
-
-// What every port is started with.
-struct start {
-	unsigned workers;
-	struct rte_mempool *mbufs;
-	struct rss *rss;
-	char *why;
-};
 
 static bool start_one(struct port *port, const struct config_port *cp, const struct start *start)
 {
@@ -146,12 +182,19 @@ static bool start_one(struct port *port, const struct config_port *cp, const str
 	e = rte_eth_dev_info_get(port->id, &info);
 	if (e != 0)
 		return fail(why, cp->device, "cannot be asked what it is", e);
+	snprintf(port->driver, sizeof(port->driver), "%s", info.driver_name);
+	port->nic = steering_nic_of_driver(port->driver);
 	port->rx_queues = queues_of(info.max_rx_queues, start->workers);
 	port->tx_queues = queues_of(info.max_tx_queues, start->workers);
+	if (!mtu_fits(start, cp, &info))
+		return false;
 	conf = device_conf(port, &info, start->rss);
+	conf.rxmode.mtu = cp->mtu;
 	e = rte_eth_dev_configure(port->id, port->rx_queues, port->tx_queues, &conf);
 	if (e != 0)
 		return fail(why, cp->device, "configuration refused", e);
+	if (!set_mtu(start, port, cp))
+		return false;
 	e = setup_queues(port, start->mbufs);
 	if (e != 0)
 		return fail(why, cp->device, "queues refused", e);
@@ -160,6 +203,7 @@ static bool start_one(struct port *port, const struct config_port *cp, const str
 		return fail(why, cp->device, "does not start", e);
 	set_redirection(port, &info);
 	fill_iface(port, cp, &info);
+	port->link_up = true; // until seen otherwise: a link that is down at start is a change
 	return true;
 }
 
@@ -192,17 +236,43 @@ void port_set_stop(struct port_set *set)
 	set->count = 0;
 }
 
-uint64_t port_set_missed(const struct port_set *set)
+uint16_t port_buffer_octets(const struct config *config)
 {
-	uint64_t missed = 0;
+	uint32_t most = RTE_MBUF_DEFAULT_DATAROOM;
 
-	for (uint16_t i = 0; i < set->count; i++) {
-		struct rte_eth_stats stats;
+	for (uint32_t i = 0; i < config->port_count; i++) {
+		uint32_t frame = config->ports[i].mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN +
+				 PORT_TAGS_OCTETS;
 
-		if (rte_eth_stats_get(set->ports[i].id, &stats) == 0)
-			missed += stats.imissed + stats.rx_nombuf;
+		most = frame > most ? frame : most;
 	}
-	return missed;
+	return (uint16_t)(RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(most, 64));
+}
+
+static uint32_t watch_one(struct port *port)
+{
+	struct rte_eth_link link;
+	struct rte_eth_stats stats;
+	bool changed;
+
+	if (rte_eth_stats_get(port->id, &stats) == 0)
+		port->missed = stats.imissed + stats.rx_nombuf;
+	if (rte_eth_link_get_nowait(port->id, &link) != 0)
+		return 0;
+	changed = port->link_up != (link.link_status == RTE_ETH_LINK_UP);
+	port->link_up ^= changed;
+	port->link_changes += changed;
+	port->link_mbit_s = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
+	return changed;
+}
+
+uint32_t port_set_watch(struct port_set *set)
+{
+	uint32_t changed = 0;
+
+	for (uint16_t i = 0; i < set->count; i++)
+		changed |= watch_one(&set->ports[i]) << i;
+	return changed;
 }
 
 unsigned port_rx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count)

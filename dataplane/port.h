@@ -14,6 +14,7 @@
 
 #include "config/config.h"
 #include "dataplane/rss.h"
+#include "dataplane/steering.h"
 #include "net/iface.h"
 
 struct rte_mbuf;
@@ -25,6 +26,13 @@ struct port {
 	bool sums_by_port; // transmit checksums
 	struct iface iface;
 	const char *device;
+	char driver[32];
+	const struct steering_nic *nic;
+	// As port_set_watch() saw it last; control thread.
+	bool link_up;
+	uint32_t link_changes;
+	uint32_t link_mbit_s; // 0: not known
+	uint64_t missed;      // packets the device lost: no buffer, ring full
 };
 
 struct port_set {
@@ -38,6 +46,7 @@ enum {
 	PORT_RX_DESCRIPTORS = 1024,
 	PORT_TX_DESCRIPTORS = 1024,
 	PORT_WHY_OCTETS = 256,
+	PORT_TAGS_OCTETS = 8, // two VLAN tags; not part of the MTU
 };
 
 // Bring up every port of the configuration with at most workers queues each. False: why says what failed and what to
@@ -46,8 +55,11 @@ bool port_set_start(struct port_set *set, const struct config *config, unsigned 
 	struct rte_mempool *mbufs, char why[PORT_WHY_OCTETS]);
 void port_set_stop(struct port_set *set);
 
-// Packets the device itself lost (no buffer, ring full), over all ports.
-uint64_t port_set_missed(const struct port_set *set);
+// Octets that a packet buffer needs for the largest MTU of the configuration: one packet is one buffer.
+uint16_t port_buffer_octets(const struct config *config);
+
+// Look at links and losses; once a second. Bit n of the answer: the link of port n went up or down since the last time.
+uint32_t port_set_watch(struct port_set *set);
 
 unsigned port_rx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count);
 

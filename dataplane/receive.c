@@ -209,6 +209,13 @@ static unsigned nth_worker(uint64_t mask, unsigned n)
 	return (unsigned)__builtin_ctzll(mask);
 }
 
+// Workers that serve this virtual server.
+static uint64_t workers_of(const struct worker *w, uint16_t vserver)
+{
+	return vserver == SNAPSHOT_NO_VSERVER ? UINT64_MAX >> (64 - w->edge->worker_count)
+					      : w->policy->snapshot->vservers[vserver].worker_mask;
+}
+
 static unsigned owner_of(const struct worker *w, const struct segment *s, uint16_t vserver)
 {
 	struct rss_tuple tuple = {&s->src, &s->dst, s->src_port, s->dst_port};
@@ -217,10 +224,20 @@ static unsigned owner_of(const struct worker *w, const struct segment *s, uint16
 
 	if (w->edge->worker_count == 1)
 		return 0;
-	mask = vserver == SNAPSHOT_NO_VSERVER ? UINT64_MAX >> (64 - w->edge->worker_count)
-					      : w->policy->snapshot->vservers[vserver].worker_mask;
+	mask = workers_of(w, vserver);
 	workers = (unsigned)__builtin_popcountll(mask);
 	return nth_worker(mask, rss_pick(rss_hash(&w->common->ports->rss, &tuple), workers));
+}
+
+// Whether ports deliver to the workers of the virtual server: what proves their rules, or not.
+static void count_landing(struct worker *w, uint16_t vserver)
+{
+	struct edge_vserver_counters *c;
+
+	if (w->edge->worker_count == 1 || vserver == SNAPSHOT_NO_VSERVER)
+		return;
+	c = &w->shared->vservers[w->policy->slot[vserver]];
+	edge_count(workers_of(w, vserver) >> w->index & 1 ? &c->landed : &c->strayed, 1);
 }
 
 static void steer(struct worker *w, struct rte_mbuf *m, unsigned owner)
@@ -245,6 +262,7 @@ static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f)
 		return;
 	}
 	vserver = snapshot_vserver_at(w->policy->snapshot, &f->ip.dst);
+	count_landing(w, vserver);
 	owner = owner_of(w, &f->tcp, vserver);
 	if (owner != w->index) {
 		steer(w, m, owner);

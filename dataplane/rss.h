@@ -15,9 +15,10 @@
 #include "base/ip_addr.h"
 
 enum {
-	RSS_KEY_OCTETS = 52,    // the longest that NICs take; shorter ones use the first octets
-	RSS_INPUT_OCTETS = 36,  // two IPv6 addresses, two ports
-	RSS_TABLE_ENTRIES = 64, // divides the size of every NIC's redirection table
+	RSS_KEY_OCTETS = 52,       // the longest that NICs take; shorter ones use the first octets
+	RSS_KEY_SHORT_OCTETS = 40, // what the hash over two IPv6 addresses and ports needs
+	RSS_INPUT_OCTETS = 36,     // two IPv6 addresses, two ports
+	RSS_TABLE_ENTRIES = 64,    // divides the size of every NIC's redirection table
 };
 
 struct rss {

@@ -29,8 +29,8 @@ struct steering_nic {
 #define NO_RULES "no rules: steering in software"
 
 static const struct steering_nic nics[] = {
-	{"mlx5", {"mlx5_pci"}, .v4 = true, .v6 = true, .arp = true, .rss = true, .nd = true,
-		.icmp_of = true, .priority = 1, .spread = SPREAD_LIST,
+	{"mlx5", {"mlx5_pci", "mlx5_auxiliary"}, .v4 = true, .v6 = true, .arp = true, .rss = true,
+		.nd = true, .icmp_of = true, .priority = 1, .spread = SPREAD_LIST,
 		.remark = "any set of queues for an address"},
 	{"ice", {"net_ice"}, .v4 = true, .v6 = true, .arp = true, .rss = true, .nd = true,
 		.spread = SPREAD_REGION,
@@ -97,7 +97,7 @@ const struct steering_nic *steering_nic_of_driver(const char *driver)
 				return &nics[i];
 		}
 	}
-	return strncmp(driver, "net_", 4) == 0 ? &nics[NICS - 1] : NULL;
+	return strchr(driver, ':') == NULL ? &nics[NICS - 1] : NULL;
 }
 
 const struct steering_nic *steering_nic_at(size_t n)
@@ -170,6 +170,7 @@ static void choose_queues(const struct plan *plan, struct steering_rule *rule)
 		rule->queues = rule->wanted;
 		break;
 	}
+	rule->table = plan->nic->spread == SPREAD_LIST;
 	rule->spread = plan->nic->only_rss || (rule->queues & (rule->queues - 1)) != 0;
 }
 
@@ -184,7 +185,7 @@ static void add_matches(struct plan *plan, struct steering_rule rule)
 
 		icmp.match = STEERING_ADDRESS_ICMP;
 		icmp.queues = icmp.wanted & -icmp.wanted;
-		icmp.spread = false;
+		icmp.spread = icmp.table = false;
 		icmp.priority = 0;
 		add(plan, &icmp);
 	}

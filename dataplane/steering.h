@@ -44,6 +44,7 @@ struct steering_rule {
 	enum steering_match match;
 	enum steering_by by;
 	bool spread; // RSS over queues; else all to the only one
+	bool table;  // and by our key and a table of RSS_TABLE_ENTRIES, as rss_pick() does
 	uint8_t priority;
 	uint16_t vserver; // SNAPSHOT_NO_VSERVER: of none
 	struct ip_addr addr;
