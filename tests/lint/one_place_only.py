@@ -6,7 +6,7 @@ import tree
 
 # pattern, where it may stand (regular expression over paths), why
 RULES = [
-    (r'\brte_(eth|flow)_\w+\s*\(', r'dataplane/port\w*\.[ch]', 'one module knows the NIC'),
+    (r'\brte_(eth|flow)_\w+\s*\(', r'dataplane/port\w*\.[ch]|bench/load/load_port\.c', 'one module knows the NIC'),
     (r'\brte_rcu_\w+\s*\(', r'dataplane/worker\.c|control/(reload|edge_main)\.c', 'one reader, one writer, one who makes it'),
     (r'\b(clock_gettime|gettimeofday|rte_rdtsc\w*|rte_get_\w*cycles|time)\s*\(',
      r'dataplane/worker\.c|control/.*|bench/.*', 'the clock is an argument'),
