@@ -127,7 +127,7 @@ static void send_syn(struct tcp_conn *conn, uint64_t now_us)
 
 struct piece {
 	uint32_t seq, len;
-	bool fin;
+	bool fin, push;
 };
 
 static void note_sent(struct tcp_conn *conn, const struct piece *p, uint64_t now_us)
@@ -161,7 +161,7 @@ static void send_piece(struct tcp_conn *conn, struct piece p, uint64_t now_us)
 	p.len = got;
 	if (p.fin)
 		s.flags |= SEGMENT_FIN;
-	if (at_end && got > 0)
+	if ((at_end || p.push) && got > 0)
 		s.flags |= SEGMENT_PSH;
 	add_sacks(conn, &s, conn->snd_mss - got);
 	note_sent(conn, &p, now_us);
@@ -205,10 +205,10 @@ static bool is_silly(const struct tcp_conn *conn, const struct piece *p, bool pe
 	return !peer_limits || p->len < conn->snd_wnd_max / 2 || p->len == 0;
 }
 
-// One piece of new data (or old, after a time-out). False: nothing more may leave now.
-static bool send_next(struct tcp_conn *conn, uint64_t now_us)
+// The piece at seq that may leave now: new data, or old after a time-out. False: none.
+static bool may_send(const struct tcp_conn *conn, uint32_t seq, struct piece *p)
 {
-	uint32_t flight = conn->snd_nxt - conn->snd_una;
+	uint32_t flight = seq - conn->snd_una;
 	uint32_t window = tcp_congestion_window(conn);
 	bool peer_limits = conn->snd_wnd <= window;
 
@@ -216,13 +216,19 @@ static bool send_next(struct tcp_conn *conn, uint64_t now_us)
 		window = conn->snd_wnd;
 	if (flight >= window)
 		return false;
+	*p = piece_at(conn, seq, window - flight);
+	return (p->len > 0 || p->fin) && !is_silly(conn, p, peer_limits);
+}
 
-	struct piece p = piece_at(conn, conn->snd_nxt, window - flight);
+// All that the windows let go. PSH ends a burst, too: a receiver that gathers segments need not wait for more of them.
+static void send_new(struct tcp_conn *conn, uint64_t now_us)
+{
+	struct piece p, next;
 
-	if ((p.len == 0 && !p.fin) || is_silly(conn, &p, peer_limits))
-		return false;
-	send_piece(conn, p, now_us);
-	return true;
+	for (bool is_burst = false; may_send(conn, conn->snd_nxt, &p); is_burst = true) {
+		p.push = is_burst && !may_send(conn, p.seq + p.len, &next);
+		send_piece(conn, p, now_us);
+	}
 }
 
 // The oldest segment, whatever the windows say.
@@ -239,8 +245,7 @@ static void send_data(struct tcp_conn *conn, uint64_t now_us)
 
 	if (tcp_conn_has(conn, TCP_F_RETRANSMIT))
 		send_first(conn, now_us);
-	while (send_next(conn, now_us))
-		;
+	send_new(conn, now_us);
 	if (conn->snd_una == conn->snd_max && conn->snd_nxt != end)
 		tcp_timer_on_blocked(conn, now_us);
 }
