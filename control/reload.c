@@ -160,6 +160,7 @@ enum err reload_init(
 	r->supervisor_link = supervisor_link;
 	atomic_store(&edge->tunables.poll_busy, poll_tunable(config));
 	atomic_store(&edge->tunables.command_timeout_s, LIMIT_COMMAND_S);
+	atomic_store(&edge->tunables.body_rate, LIMIT_BODY_RATE);
 	atomic_store(&edge->tunables.errors, LIMIT_ERRORS);
 	atomic_store(&edge->tunables.log_level, 1);
 	if (!assign_slots(edge, held)) {

@@ -22,6 +22,8 @@ static const struct tunable tunables[] = {
 		"adaptive or busy"},
 	{"limits.command_timeout", offsetof(struct edge_tunables, command_timeout_s), 1, 3600,
 		{NULL}, "seconds, 1 to 3600"},
+	{"limits.body_rate", offsetof(struct edge_tunables, body_rate), 0, 1000000, {NULL},
+		"octets a second, 0 to 1000000"},
 	{"limits.errors", offsetof(struct edge_tunables, errors), 1, 1000, {NULL},
 		"a number, 1 to 1000"},
 	{"log.level", offsetof(struct edge_tunables, log_level), 0, 2,

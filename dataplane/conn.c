@@ -6,12 +6,40 @@
 #include "dataplane/conn_verdict.h"
 #include "dataplane/mail.h"
 
-static void arm_deadline(struct worker *w, struct conn *c)
+static uint64_t latest_us(const struct worker *w)
 {
 	uint64_t s =
 		atomic_load_explicit(&w->edge->tunables.command_timeout_s, memory_order_relaxed);
 
-	tcp_set_deadline(conn_tcp(c), w->now_us + s * 1000000);
+	return w->now_us + s * 1000000;
+}
+
+static void set_deadline(struct conn *c, uint64_t at_us)
+{
+	if (c->smtp.state == SMTP_ST_BODY)
+		mail_of(c)->deadline_us = at_us;
+	tcp_set_deadline(conn_tcp(c), at_us);
+}
+
+static void arm_deadline(struct worker *w, struct conn *c)
+{
+	set_deadline(c, latest_us(w));
+}
+
+// A whole command buys the full time, a part of one none, and octets of a body as long as they take at the least rate: so no
+// session lives for ever by an octet now and then, and one that was fast has no more in hand than the full time.
+static void extend_deadline(struct worker *w, struct conn *c, size_t octets)
+{
+	uint64_t rate = atomic_load_explicit(&w->edge->tunables.body_rate, memory_order_relaxed);
+	uint64_t at_us = latest_us(w), before_us = 0;
+
+	if (octets == 0 || c->closing)
+		return;
+	if (c->smtp.state == SMTP_ST_BODY && rate != 0)
+		before_us = mail_of(c)->deadline_us; // 0: it begins
+	if (before_us != 0 && before_us + octets * 1000000 / rate < at_us)
+		at_us = before_us + octets * 1000000 / rate;
+	set_deadline(c, at_us);
 }
 
 // ---- Birth
@@ -100,6 +128,7 @@ static size_t conn_data(void *user, struct tcp_conn *tcp, struct slice in, uint6
 {
 	struct worker *w = user;
 	struct conn *c = tcp_conn_app(tcp);
+	size_t done;
 
 	(void)now_us;
 	if (c->closing)
@@ -109,8 +138,9 @@ static size_t conn_data(void *user, struct tcp_conn *tcp, struct slice in, uint6
 		return in.len;
 	}
 	(void)conn_admit_follow(w, c);
-	arm_deadline(w, c);
-	return feed(w, c, in);
+	done = feed(w, c, in);
+	extend_deadline(w, c, done);
+	return done;
 }
 
 static void conn_acked(void *user, struct tcp_conn *tcp, uint64_t now_us)
@@ -185,6 +215,7 @@ void conn_retry_stalled(struct worker *w)
 
 		more = mail_of(c) != last;
 		mail_unstall(w, c);
+		arm_deadline(w, c); // it was us
 		(void)conn_admit_follow(w, c);
 		if (c->smtp.state == SMTP_ST_COMMIT)
 			conn_verdict_commit(w, c);

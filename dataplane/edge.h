@@ -57,6 +57,7 @@ struct edge_vserver {
 struct edge_tunables {
 	_Atomic uint32_t poll_busy;         // dataplane.poll: 1 busy, 0 adaptive
 	_Atomic uint32_t command_timeout_s; // limits.command_timeout
+	_Atomic uint32_t body_rate;         // limits.body_rate, octets/s; 0: any
 	_Atomic uint32_t errors;            // limits.errors
 	_Atomic uint32_t log_level; // log.level: 0 refusals only, 1 decisions, 2 sessions as well
 };

@@ -30,6 +30,7 @@ struct mail {
 	struct spool_buf *body; // being filled; NULL when none is held
 	uint64_t id;
 	uint64_t stored_octets; // given to the spooler so far
+	uint64_t deadline_us;   // for the body; 0 before it
 	uint8_t place;          // enum mail_place
 	bool open;              // the spooler knows of id, or will
 };

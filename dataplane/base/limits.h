@@ -18,8 +18,10 @@ enum {
 		100, // senders and recipients refused in a session; each further one counts as an error
 	LIMIT_RECEIVED_LINES = 30,       // more: 554 5.4.6
 	LIMIT_MESSAGE_OCTETS = 52428800, // default of max_message; more: 552 5.3.4
-	LIMIT_COMMAND_S = 300,           // waiting for a command or a body octet: 421 4.4.2, close
-	LIMIT_CONNS_PER_CLIENT = 50,     // default of max_connections_per_client; more: 421 4.7.0
+	LIMIT_COMMAND_S = 300, // waiting for a whole command or a body octet: 421 4.4.2, close
+	LIMIT_BODY_RATE =
+		500, // octets/s of a body; one that is slower for LIMIT_COMMAND_S: the same
+	LIMIT_CONNS_PER_CLIENT = 50, // default of max_connections_per_client; more: 421 4.7.0
 
 	// TCP: what a peer may cost
 	LIMIT_TCP_SYN_RETRIES = 6,     // our SYN: 127 s, then closed(TIMEOUT)

@@ -259,16 +259,26 @@ static bool has_line(const char *text, const char *code)
 	return false;
 }
 
+void rig_send(struct rig_client *c, const char *text)
+{
+	c->len = 0;
+	c->text[0] = '\0';
+	if (c->conn != NULL)
+		assert(tcp_send(
+			c->conn, (struct slice){(const uint8_t *)text, strlen(text)}, now_us()));
+}
+
+const char *rig_heard(const struct rig_client *c)
+{
+	return c->text;
+}
+
 const char *rig_say(struct rig_client *c, const char *text, const char *code)
 {
 	uint64_t end = now_us() + 5000000;
-	size_t len = strlen(text);
 
-	c->len = *text != '\0' ? 0 : c->len; // an empty text waits for what comes by itself
-	if (*text != '\0')
-		c->text[0] = '\0';
-	if (len != 0 && c->conn != NULL)
-		assert(tcp_send(c->conn, (struct slice){(const uint8_t *)text, len}, now_us()));
+	if (*text != '\0') // an empty text waits for what comes by itself
+		rig_send(c, text);
 	while (!has_line(c->text, code) && !c->closed && now_us() < end)
 		drive(c->rig);
 	return c->text;

@@ -46,6 +46,11 @@ bool rig_client_saw_fin(const struct rig_client *c);
 
 // Send text, and wait until a line that starts with code has come, or 5 s have passed. Returns what came since the last call.
 const char *rig_say(struct rig_client *c, const char *text, const char *code);
+
+// Send text and wait for nothing.
+void rig_send(struct rig_client *c, const char *text);
+// What came since the last rig_say() or rig_send() that sent.
+const char *rig_heard(const struct rig_client *c);
 void rig_client_close(struct rig_client *c);
 
 // Drive the clients' side for so long.

@@ -192,6 +192,64 @@ static void test_vserver_drain_ends_idle_sessions_and_refuses_new_ones(void **st
 	rig_client_close(c);
 }
 
+// Say text again and again, ten times a second. True: 421 came.
+static bool is_timed_out(struct rig_client *c, const char *text, unsigned times)
+{
+	for (unsigned i = 0; i < times; i++) {
+		rig_send(c, text);
+		rig_run_ms(rig, 100);
+		if (starts(rig_heard(c), "421 4.4.2"))
+			return true;
+	}
+	return false;
+}
+
+static struct rig_client *in_body(void)
+{
+	struct rig_client *c = greeted("10.12.170.20", "10.12.170.74");
+
+	(void)rig_say(
+		c, "MAIL FROM:<form@neulan.net>\r\nRCPT TO:<bob@example.org>\r\n", "250 2.1.5");
+	assert_true(starts(rig_say(c, "DATA\r\n", "354"), "354"));
+	return c;
+}
+
+static void test_drip_body_below_the_least_rate_is_timed_out(void **state)
+{
+	struct rig_client *slow, *honest;
+	char fast[401] = ""; // ten times a second on a machine that has time
+
+	(void)state;
+	atomic_store(&rig_edge(rig)->tunables.command_timeout_s, 1);
+	slow = in_body();
+	assert_true(is_timed_out(slow, "x", 20)); // 10 octets/s
+	honest = in_body();
+	for (size_t i = 0; i + 1 < sizeof(fast); i++)
+		fast[i] = i % 50 == 48 ? '\r' : i % 50 == 49 ? '\n' : 'x';
+	assert_false(is_timed_out(honest, fast, 20));
+
+	atomic_store(&rig_edge(rig)->tunables.body_rate, 0);
+	(void)is_timed_out(honest, "x", 8);
+	assert_false(is_timed_out(honest, "x", 8));
+	atomic_store(&rig_edge(rig)->tunables.body_rate, LIMIT_BODY_RATE);
+	atomic_store(&rig_edge(rig)->tunables.command_timeout_s, LIMIT_COMMAND_S);
+	rig_client_close(slow);
+	rig_client_close(honest);
+}
+
+static void test_drip_command_is_timed_out(void **state)
+{
+	struct rig_client *c;
+
+	(void)state;
+	atomic_store(&rig_edge(rig)->tunables.command_timeout_s, 1);
+	c = greeted("10.12.170.20", "10.12.170.74");
+	assert_false(is_timed_out(c, "NOOP\r\n", 15));
+	assert_true(is_timed_out(c, "x", 15));
+	atomic_store(&rig_edge(rig)->tunables.command_timeout_s, LIMIT_COMMAND_S);
+	rig_client_close(c);
+}
+
 static void test_data_before_the_greeting_is_refused(void **state)
 {
 	struct rig_client *c;
@@ -222,6 +280,8 @@ static void send_bad(const char *dst, uint16_t port, uint8_t flags)
 
 static void test_packets_without_a_place_are_dropped_by_name(void **state)
 {
+	uint64_t strays = rig_drops(rig, DROP_TCP_NO_CONN); // of sessions that were timed out
+
 	(void)state;
 	send_bad("10.12.170.200", 25, SEGMENT_SYN);
 	assert_int_equal(rig_drops(rig, DROP_IP_NOT_OURS), 1);
@@ -231,7 +291,7 @@ static void test_packets_without_a_place_are_dropped_by_name(void **state)
 	send_bad("10.12.170.5", 26, SEGMENT_SYN);
 	assert_int_equal(rig_drops(rig, DROP_TCP_PORT), 2);
 	send_bad("10.12.170.5", 25, SEGMENT_ACK);
-	assert_int_equal(rig_drops(rig, DROP_TCP_NO_CONN), 1);
+	assert_int_equal(rig_drops(rig, DROP_TCP_NO_CONN), strays + 1);
 }
 
 static void test_random_frames_are_all_accounted_for(void **state)
@@ -331,6 +391,8 @@ int main(void)
 		cmocka_unit_test(test_connection_refused_by_reply_says_554),
 		cmocka_unit_test(test_connection_over_the_clients_limit_gets_421),
 		cmocka_unit_test(test_vserver_drain_ends_idle_sessions_and_refuses_new_ones),
+		cmocka_unit_test(test_drip_body_below_the_least_rate_is_timed_out),
+		cmocka_unit_test(test_drip_command_is_timed_out),
 		cmocka_unit_test(test_data_before_the_greeting_is_refused),
 		cmocka_unit_test(test_packets_without_a_place_are_dropped_by_name),
 		cmocka_unit_test(test_random_frames_are_all_accounted_for),

@@ -226,6 +226,11 @@ static void test_admin_get_and_set_are_checked(void **state)
 		"\"60s\"}}",
 		0, "60");
 	assert_int_equal(s.world.edge.tunables.command_timeout_s, 60);
+	expect(&s,
+		"{\"verb\": \"set\", \"args\": {\"name\": \"limits.body_rate\", \"value\": "
+		"\"0\"}}",
+		0, "0");
+	assert_int_equal(s.world.edge.tunables.body_rate, 0);
 	expect(&s, "{\"verb\": \"set\", \"args\": {\"name\": \"limits.errors\", \"value\": \"7\"}}",
 		0, "7");
 	assert_int_equal(atomic_load(&s.world.edge.policy)->services[0].limits.errors, 7);
@@ -354,7 +359,7 @@ static void test_admin_get_all_asks_the_deliverer_too(void **state)
 	s.peer = -1;
 	root = response(&s, fd);
 	assert_true(json_is_true(json_object_get(root, "ok")));
-	assert_int_equal(json_object_size(json_object_get(root, "data")), 4);
+	assert_int_equal(json_object_size(json_object_get(root, "data")), 5);
 	json_decref(root);
 	expect(&s, "{\"verb\": \"get\"}", 0, "log.level");
 	end(&s);
