@@ -40,13 +40,15 @@ enum {
 	LIMIT_TCP_CRUMBS =
 		32, // of them, when less than half a block lies between two; more: dropped
 	LIMIT_TCP_EMBRYONIC_SHARE =
-		4, // 1/4 of the slots may wait for a handshake; more: the oldest goes
+		4, // 1/4 of the slots may wait for a handshake; more: SYN cookies
 	LIMIT_TCP_OUT_OF_ORDER_RESERVE = 4, // data out of order takes no block of the last 1/4
 	LIMIT_TCP_UNREAD_RESERVE =
 		16, // unread data takes no block of the last 1/16: it is for replies
 	LIMIT_ENVELOPE_RESERVE =
 		8, // names, senders and recipients take no block of the last 1/8: 452 4.3.1
-	LIMIT_TCP_MSS_MIN = 64, // a peer that asks for less gets this (tiny MSS attack)
+	LIMIT_TCP_WIRE_KEY_S = 3600, // then another key makes initial sequence numbers
+	LIMIT_TCP_COOKIE_KEY_S = 64, // then another makes SYN cookies; they are read as long again
+	LIMIT_TCP_MSS_MIN = 64,      // a peer that asks for less gets this (tiny MSS attack)
 
 	// IPv6
 	LIMIT_IP6_EXTENSIONS = 8, // extension headers of a packet (RFC 8504 5.3); more: dropped

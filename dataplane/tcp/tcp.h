@@ -9,7 +9,10 @@
 //          into blocks, so no packet buffer is held after tcp_input() returns.
 // Blocks:  never.
 // Clock:   now_us is the caller's monotonic clock in microseconds, read once a loop.
-// Random:  config.secret keys initial sequence numbers (RFC 6528), timestamps offsets and the table's hash.
+// Random:  config.secret keys initial sequence numbers (RFC 6528), SYN cookies, timestamp offsets and the table's hash
+//          (tcp_key.h).
+//
+// Under pressure, or always (tcp_stack_set_cookies()), a SYN is answered by a cookie and takes no memory (tcp_cookie.h).
 //
 // Life of a connection: tcp_input() of a SYN (or tcp_connect()) takes a struct tcp_conn; app->opened() when
 // the handshake is done; app->data() for octets in order; app->acked() when send space came free;
@@ -57,12 +60,18 @@ enum tcp_small {
 	TCP_SMALL_NEVER, // more is about to come
 };
 
+enum tcp_welcome {
+	TCP_WELCOME,
+	TCP_REFUSE, // answered by RST
+	TCP_IGNORE, // not answered
+};
+
 // The application. user is tcp_stack_config.user. Functions may call tcp_send, tcp_close, tcp_abort,
 // tcp_set_deadline on the connection; none may call tcp_input or tcp_flush.
 struct tcp_app {
-	// A SYN for a new connection was accepted into the table: false refuses it (answered by RST).
+	// May this peer have a connection? Asked for its SYN, and again, s without SYN, when its cookie comes back.
 	// Called before any application state exists; NULL accepts everything.
-	bool (*accept)(void *user, const struct segment *syn, uint64_t now_us);
+	enum tcp_welcome (*accept)(void *user, const struct segment *s, uint64_t now_us);
 	// Handshake complete.
 	void (*opened)(void *user, struct tcp_conn *conn, uint64_t now_us);
 	// Octets in order. Returns how many were consumed; the rest stays queued inside the
@@ -113,6 +122,8 @@ struct tcp_counters {
 		resets_in;
 	uint64_t opened, closed, syns_in, table_full, no_buffer;
 	uint64_t pushed_out; // handshakes that gave way to newer ones
+	uint64_t cookies_sent, cookies_taken,
+		cookies_bad; // SYN cookies that left, came back, and ACKs for no connection that were none
 };
 
 // Octets of memory tcp_stack_init() needs for this configuration.
@@ -121,6 +132,9 @@ size_t tcp_stack_octets(const struct tcp_stack_config *config);
 // memory: tcp_stack_octets() octets, zeroed, aligned to 64; it is the stack, and the caller frees it after use.
 struct tcp_stack *tcp_stack_init(
 	void *memory, const struct tcp_stack_config *config, uint64_t now_us);
+
+// Cookies for every SYN, or only under pressure: when too many handshakes wait or no slot is free. May be called at any time.
+void tcp_stack_set_cookies(struct tcp_stack *stack, bool always);
 
 // One received segment, checksum already verified. Answers go through emit (at once for RST and challenge ACKs, with
 // tcp_flush() for data and ACKs). DROP_NONE: handled; else why not, for the caller's counters. local data only:

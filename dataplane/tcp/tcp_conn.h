@@ -58,6 +58,8 @@ enum tcp_flag {
 	TCP_F_SYN_LOST = 1 << 15,    // our SYN or SYN-ACK was sent again
 	TCP_F_ACK_REPLY = 1 << 16,   // tcp_set_ack_policy()
 	TCP_F_SACK = 1 << 17,        // both sides agreed on it (RFC 2018)
+	TCP_F_COOKIE = 1 << 22,      // made of a cookie: the first echo tells no round trip
+	TCP_F_ECN = 1 << 23,         // both sides agreed on it (RFC 3168)
 	TCP_F_DISCARD = 1 << 24,     // tcp_close(): input is discarded
 	TCP_F_NAGLE = 1 << 25,       // TCP_SMALL_ALONE
 	TCP_F_CORK = 1 << 26,        // TCP_SMALL_NEVER

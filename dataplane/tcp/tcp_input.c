@@ -170,8 +170,12 @@ enum drop tcp_input(struct tcp_stack *stack, const struct segment *s, bool liste
 
 	struct tcp_conn *conn = tcp_table_find(stack, &tuple);
 
-	if (conn == NULL)
-		return tcp_handshake_no_conn(stack, s, listen, now_us);
+	if (conn == NULL) {
+		enum drop drop = tcp_handshake_no_conn(stack, s, listen, now_us, &conn);
+
+		if (conn == NULL)
+			return drop;
+	}
 	if (conn->state == TCP_ST_SYN_SENT)
 		return tcp_handshake_syn_sent(conn, s, now_us);
 	if (conn->state == TCP_ST_TIME_WAIT)

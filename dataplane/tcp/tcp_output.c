@@ -93,14 +93,6 @@ void tcp_output_again(struct tcp_conn *conn, struct segment_sack again, uint64_t
 	emit(conn->stack, &s);
 }
 
-// What our link takes less what v6 takes more of it than v4.
-static uint16_t our_mss(const struct tcp_conn *conn)
-{
-	uint16_t mss = conn->stack->config.mss;
-
-	return ip_addr_is_v4(&conn->tuple.local) ? mss : (uint16_t)(mss - 20);
-}
-
 // SYN offers everything; SYN-ACK what the SYN offered (RFC 7323 2.2, 3.2).
 static void send_syn(struct tcp_conn *conn, uint64_t now_us)
 {
@@ -111,10 +103,12 @@ static void send_syn(struct tcp_conn *conn, uint64_t now_us)
 	if (!answer)
 		s.ack = 0;
 	s.options.has_mss = true;
-	s.options.mss = our_mss(conn);
+	s.options.mss = tcp_stack_mss(conn->stack, &conn->tuple.local);
 	s.options.has_scale = tcp_conn_has(conn, TCP_F_SCALE);
-	s.options.scale = conn->rcv_scale;
 	s.options.sack_permitted = tcp_conn_has(conn, TCP_F_SACK);
+	if (answer && tcp_conn_has(conn, TCP_F_ECN))
+		s.flags |= SEGMENT_ECE;
+	s.options.scale = conn->rcv_scale;
 	if (tcp_conn_has(conn, TCP_F_SYN_LOST))
 		conn->stack->counters.retransmits++;
 	else
@@ -307,14 +301,43 @@ bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us)
 	return false;
 }
 
-void tcp_output_refuse(struct tcp_stack *stack, const struct segment *s)
+// From no connection, to whom s came from.
+static struct segment back_to(const struct segment *s, uint8_t flags)
 {
-	struct segment reset = {.src = s->dst,
+	return (struct segment){.src = s->dst,
 		.dst = s->src,
 		.src_port = s->dst_port,
 		.dst_port = s->src_port,
 		.nic_port = s->nic_port,
-		.flags = SEGMENT_RST};
+		.flags = flags};
+}
+
+void tcp_output_cookie(struct tcp_stack *stack, const struct segment *syn,
+	const struct tcp_offer *offer, const struct tcp_cookie *cookie)
+{
+	struct segment s = back_to(syn, SEGMENT_SYN | SEGMENT_ACK);
+
+	if (offer->flags & TCP_F_ECN)
+		s.flags |= SEGMENT_ECE;
+	s.seq = cookie->isn;
+	s.ack = syn->seq + 1;
+	s.window = tcp_window_of_syn(stack);
+	s.options.has_mss = true;
+	s.options.mss = tcp_stack_mss(stack, &syn->dst);
+	s.options.sack_permitted = (offer->flags & TCP_F_SACK) != 0;
+	s.options.has_scale = (offer->flags & TCP_F_SCALE) != 0;
+	s.options.scale = stack->receive_scale;
+	if (offer->flags & TCP_F_TIMESTAMPS) {
+		s.options.has_timestamp = true;
+		s.options.tsval = cookie->tsval;
+		s.options.tsecr = syn->options.tsval;
+	}
+	emit(stack, &s);
+}
+
+void tcp_output_refuse(struct tcp_stack *stack, const struct segment *s)
+{
+	struct segment reset = back_to(s, SEGMENT_RST);
 
 	if (s->flags & SEGMENT_ACK) {
 		reset.seq = s->ack;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "tcp/tcp_conn.h"
+#include "tcp/tcp_cookie.h"
 
 // Everything that conn may send now: SYN, a retransmission, new data with FIN, ACKs.
 void tcp_output_conn(struct tcp_conn *conn, uint64_t now_us);
@@ -26,6 +27,10 @@ void tcp_output_challenge(struct tcp_conn *conn, uint64_t now_us);
 
 // Ask a peer whose window is shut (RFC 9293 3.8.6.1). True: the window let some octets leave, and they are in flight.
 bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us);
+
+// SYN-ACK in answer to syn, from no connection.
+void tcp_output_cookie(struct tcp_stack *stack, const struct segment *syn,
+	const struct tcp_offer *offer, const struct tcp_cookie *cookie);
 
 // RST for a segment that belongs to no connection (RFC 9293 3.10.7.1). s is not a RST.
 void tcp_output_refuse(struct tcp_stack *stack, const struct segment *s);

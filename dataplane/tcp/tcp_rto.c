@@ -97,5 +97,5 @@ uint64_t tcp_rto_probe_us(const struct tcp_conn *conn)
 
 uint32_t tcp_rto_timestamp(const struct tcp_conn *conn, uint64_t now_us)
 {
-	return (uint32_t)(now_us / 1000) + conn->ts_offset;
+	return tcp_tuple_clock(now_us, conn->ts_offset);
 }

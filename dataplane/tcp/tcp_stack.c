@@ -47,6 +47,7 @@ struct tcp_stack *tcp_stack_init(
 		stack->config.send_buffer = TCP_SEND_BUFFER;
 	if (config->receive_window == 0)
 		stack->config.receive_window = TCP_RECEIVE_WINDOW;
+	tcp_key_init(&stack->keys, &config->secret);
 	stack->receive_scale = scale_for(stack->config.receive_window);
 	stack->slot_octets = slot_octets(config);
 
@@ -66,6 +67,18 @@ struct tcp_conn *tcp_stack_slot(const struct tcp_stack *stack, uint32_t index)
 {
 	assert(index < stack->config.conns);
 	return (struct tcp_conn *)(void *)(stack->slots + stack->slot_octets * index);
+}
+
+void tcp_stack_set_cookies(struct tcp_stack *stack, bool always)
+{
+	stack->cookies_always = always;
+}
+
+uint16_t tcp_stack_mss(const struct tcp_stack *stack, const struct ip_addr *local)
+{
+	uint16_t mss = stack->config.mss;
+
+	return ip_addr_is_v4(local) ? mss : (uint16_t)(mss - 20);
 }
 
 const struct tcp_counters *tcp_stack_counters(const struct tcp_stack *stack)

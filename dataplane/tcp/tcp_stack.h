@@ -9,6 +9,7 @@
 #include "base/block_pool.h"
 #include "base/timer_wheel.h"
 #include "tcp/tcp.h"
+#include "tcp/tcp_key.h"
 #include "tcp/tcp_table.h"
 
 // Slots by index + 1, so that zeroed memory is an empty list.
@@ -19,6 +20,7 @@ struct tcp_stack_list {
 struct tcp_stack {
 	struct tcp_stack_config config;
 	struct tcp_counters counters;
+	struct tcp_keys keys;
 	struct tcp_table table;
 	uint8_t *slots; // config.conns of slot_octets
 	size_t slot_octets;
@@ -27,6 +29,8 @@ struct tcp_stack {
 	uint32_t in_use;                // slots taken, embryonic and TIME-WAIT included
 	uint32_t embryonic;             // waiting for the end of a passive handshake
 	uint8_t receive_scale;          // window scale that we offer
+	bool cookies_always;            // no SYN takes a slot
+	uint64_t cookies_until_us;      // what was sent as a cookie may come back until then
 	const struct tcp_conn *in_data; // app->data() runs for it and holds scratch
 	struct tcp_stack_list free, dead, dirty;
 	struct tcp_stack_list time_wait, half_open; // in order of arrival, linked both ways
@@ -35,6 +39,9 @@ struct tcp_stack {
 };
 
 struct tcp_conn *tcp_stack_slot(const struct tcp_stack *stack, uint32_t index);
+
+// Octets of payload we take in a segment: what our link takes less what v6 takes more of it than v4.
+uint16_t tcp_stack_mss(const struct tcp_stack *stack, const struct ip_addr *local);
 
 // Join and leave a list that is linked both ways.
 void tcp_stack_link(struct tcp_stack *stack, struct tcp_stack_list *list, struct tcp_conn *conn);

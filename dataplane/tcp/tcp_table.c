@@ -28,7 +28,7 @@ void tcp_table_init(struct tcp_table *table, void *memory, uint32_t conns)
 struct tcp_conn *tcp_table_find(const struct tcp_stack *stack, const struct tcp_tuple *tuple)
 {
 	const struct tcp_table *table = &stack->table;
-	uint32_t hash = tcp_tuple_hash(&stack->config.secret, tuple);
+	uint32_t hash = (uint32_t)tcp_tuple_hash(&stack->keys.table, tuple, 0);
 
 	for (uint32_t i = hash & table->mask; table->entries[i].slot != 0;
 		i = (i + 1) & table->mask) {
@@ -46,7 +46,7 @@ struct tcp_conn *tcp_table_find(const struct tcp_stack *stack, const struct tcp_
 void tcp_table_add(struct tcp_stack *stack, struct tcp_conn *conn)
 {
 	struct tcp_table *table = &stack->table;
-	uint32_t hash = tcp_tuple_hash(&stack->config.secret, &conn->tuple);
+	uint32_t hash = (uint32_t)tcp_tuple_hash(&stack->keys.table, &conn->tuple, 0);
 	uint32_t i = hash & table->mask;
 
 	conn->hash = hash;

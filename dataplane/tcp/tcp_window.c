@@ -68,6 +68,11 @@ uint16_t tcp_window_offer(struct tcp_conn *conn, bool syn)
 	return (uint16_t)field;
 }
 
+uint16_t tcp_window_of_syn(const struct tcp_stack *stack)
+{
+	return (uint16_t)smaller(stack->config.receive_window, UINT16_MAX);
+}
+
 bool tcp_window_wants_update(const struct tcp_conn *conn)
 {
 	return is_worth(conn, gain(conn), tcp_window_is_nearly_shut(conn) ? 1 : 2);

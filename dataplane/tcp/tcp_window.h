@@ -9,6 +9,9 @@
 // The window field of the next segment, which carries SYN or not; moves rcv_adv, never back.
 uint16_t tcp_window_offer(struct tcp_conn *conn, bool syn);
 
+// The window field of a SYN-ACK that no connection stands behind.
+uint16_t tcp_window_of_syn(const struct tcp_stack *stack);
+
 // Has enough space come free since the last offer for a segment of its own?
 bool tcp_window_wants_update(const struct tcp_conn *conn);
 

@@ -55,12 +55,12 @@ __attribute__((format(printf, 2, 3))) static void event(
 
 // --- the application ---
 
-static bool on_accept(void *user, const struct segment *syn, uint64_t now_us)
+static enum tcp_welcome on_accept(void *user, const struct segment *syn, uint64_t now_us)
 {
 	(void)user;
 	(void)syn;
 	(void)now_us;
-	return !dialog.refuse;
+	return dialog.refuse ? TCP_REFUSE : TCP_WELCOME;
 }
 
 static void on_opened(void *user, struct tcp_conn *conn, uint64_t now_us)
@@ -191,6 +191,7 @@ void dialog_begin(void)
 		dialog_fail("no memory");
 	memset(memory, 0, octets);
 	dialog.stack = tcp_stack_init(memory, &dialog.config, dialog.now_us);
+	tcp_stack_set_cookies(dialog.stack, dialog.cookies);
 }
 
 void dialog_end(void)

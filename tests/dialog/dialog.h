@@ -50,7 +50,7 @@ struct dialog {
 	struct dialog_event events[DIALOG_QUEUE];
 	uint32_t event_first, event_count;
 	size_t consume; // at most so many octets of each data()
-	bool listen, refuse, tell_acked;
+	bool listen, refuse, tell_acked, cookies;
 	char on_data; // 'a' abort, 'c' close, 'h' hold, from inside data()
 	enum drop drop;
 };

@@ -312,6 +312,8 @@ static void configure(char **at)
 		c->mss = (uint16_t)value;
 	else if (strcmp(key, "conns") == 0)
 		c->conns = value;
+	else if (strcmp(key, "cookies") == 0)
+		dialog.cookies = value != 0;
 	else if (strcmp(key, "blocks") == 0)
 		c->blocks = value;
 	else if (strcmp(key, "reset_late_data") == 0)

@@ -26,7 +26,7 @@ static struct {
 	uint32_t opened, closed, shown, free_in_data;
 	enum tcp_close_reason why;
 	enum callback end_in;
-	bool abort_there, refuse;
+	bool abort_there;
 	size_t consume;
 	uint64_t now_us;
 } b;
@@ -39,14 +39,6 @@ static void end_if(enum callback here, struct tcp_conn *conn)
 		tcp_abort(conn, b.now_us);
 	else
 		tcp_close(conn, b.now_us);
-}
-
-static bool on_accept(void *user, const struct segment *syn, uint64_t now_us)
-{
-	(void)user;
-	(void)syn;
-	(void)now_us;
-	return !b.refuse;
 }
 
 static void on_opened(void *user, struct tcp_conn *conn, uint64_t now_us)
@@ -113,7 +105,7 @@ static void emit(void *user, const struct segment *s)
 }
 
 static const struct tcp_app app = {
-	on_accept, on_opened, on_data, on_acked, on_peer_closed, on_deadline, on_closed};
+	NULL, on_opened, on_data, on_acked, on_peer_closed, on_deadline, on_closed};
 static const struct tcp_env env = {emit};
 
 static void init(const struct tcp_stack_config *config)
@@ -358,73 +350,6 @@ static void test_tcp_abort_in_data_keeps_the_octets_until_it_returns(void **stat
 	assert_int_equal(blocks_free(), BLOCKS);
 }
 
-static void test_tcp_embryonic_share_full_the_oldest_gives_way(void **state)
-{
-	(void)state;
-	for (uint16_t i = 0; i < CONNS / 4; i++)
-		assert_int_equal(input(from(i, SEGMENT_SYN, 1, 0), NULL), DROP_NONE);
-	assert_int_equal(input(from(99, SEGMENT_SYN, 1, 0), NULL), DROP_NONE);
-	assert_int_equal(tcp_conn_count(b.stack), CONNS / 4);
-	assert_int_equal(tcp_stack_counters(b.stack)->pushed_out, 1);
-	// The oldest is gone; the next one waits still, and its wrong ACK is answered as such.
-	assert_int_equal(input(from(0, SEGMENT_ACK, 2, 7), NULL), DROP_TCP_NO_CONN);
-	assert_int_equal(input(from(1, SEGMENT_ACK, 2, 7), NULL), DROP_TCP_ACK);
-	// A minute later they are gone, and nobody was told.
-	run_until(b.now_us + 70000000);
-	assert_int_equal(tcp_conn_count(b.stack), 0);
-	assert_int_equal(b.opened + b.closed, 0);
-	assert_int_equal(input(from(99, SEGMENT_SYN, 1, 0), NULL), DROP_NONE);
-}
-
-static void test_tcp_full_table_keeps_what_runs(void **state)
-{
-	(void)state;
-	for (uint16_t i = 0; i < CONNS; i++)
-		open_from(i);
-	assert_int_equal(input(from(99, SEGMENT_SYN, 1, 0), NULL), DROP_CONN_TABLE_FULL);
-	assert_int_equal(tcp_conn_count(b.stack), CONNS);
-}
-
-static void test_tcp_time_wait_gives_its_slot_to_a_new_connection(void **state)
-{
-	(void)state;
-	for (uint16_t i = 0; i < CONNS; i++) {
-		uint32_t isn = open_from(i);
-
-		tcp_close(b.conn, b.now_us);
-		tcp_flush(b.stack, b.now_us);
-		input(from(i, SEGMENT_ACK | SEGMENT_FIN, 101, isn + 2), NULL);
-	}
-	assert_int_equal(b.closed, CONNS);
-	assert_int_equal(tcp_conn_count(b.stack), CONNS);
-	open_from(99);
-	assert_int_equal(tcp_conn_count(b.stack), CONNS);
-	assert_int_equal(b.closed, CONNS);
-	// The oldest gave way: a stray of it belongs to nobody now, one of the next is still known.
-	assert_int_equal(input(from(0, SEGMENT_ACK, 102, 1), NULL), DROP_TCP_NO_CONN);
-	assert_int_equal(input(from(1, SEGMENT_ACK, 102, 1), NULL), DROP_NONE);
-}
-
-static void test_tcp_refused_syn_costs_no_slot(void **state)
-{
-	(void)state;
-	b.refuse = true;
-	assert_int_equal(input(from(1, SEGMENT_SYN, 5, 0), NULL), DROP_CONN_REFUSED);
-	assert_int_equal(last()->flags, SEGMENT_RST | SEGMENT_ACK);
-	assert_int_equal(last()->ack, 6);
-	assert_int_equal(tcp_conn_count(b.stack), 0);
-}
-
-static void test_tcp_source_that_is_destination_is_dropped(void **state)
-{
-	(void)state;
-	struct segment s = from(25, SEGMENT_SYN, 5, 0);
-
-	s.src = s.dst;
-	assert_int_equal(input(s, NULL), DROP_TCP_BAD);
-	assert_int_equal(b.sent_count, 0);
-}
-
 static void test_tcp_out_of_order_leaves_a_quarter_of_the_pool(void **state)
 {
 	char text[1001];
@@ -569,11 +494,6 @@ int main(void)
 		cmocka_unit_test_teardown(test_tcp_abort_in_any_callback_ends_it_once, teardown),
 		cmocka_unit_test_teardown(test_tcp_close_in_any_callback_ends_it_once, teardown),
 		T(test_tcp_abort_in_data_keeps_the_octets_until_it_returns),
-		T(test_tcp_embryonic_share_full_the_oldest_gives_way),
-		T(test_tcp_full_table_keeps_what_runs),
-		T(test_tcp_time_wait_gives_its_slot_to_a_new_connection),
-		T(test_tcp_refused_syn_costs_no_slot),
-		T(test_tcp_source_that_is_destination_is_dropped),
 		T(test_tcp_out_of_order_leaves_a_quarter_of_the_pool),
 		T(test_tcp_holes_are_bounded_and_crumbs_share_blocks),
 		T(test_tcp_data_shows_everything_queued_up_to_the_view),
