@@ -24,20 +24,17 @@ static const struct config_port *port_with(const struct config *config, const st
 	return NULL;
 }
 
-static uint32_t v4_mask(uint8_t len)
+// Of the host bits of an address: none or all of them is no host's in v4, none is the routers' anycast address in v6 (RFC 4291
+// 2.6.1). Subnets of two addresses (RFC 3021, RFC 6164) and of one have neither.
+static bool is_edge(const struct ip_addr *addr, uint8_t len)
 {
-	return len == ADDRESS_KEY_V4_LEN ? 0 : UINT32_MAX << (ADDRESS_KEY_BITS - len);
+	const address_key mask = address_key_host_mask(len);
+	const address_key host = address_key_of(addr) & mask;
+
+	return len <= ADDRESS_KEY_BITS - 2 && (host == 0 || (host == mask && ip_addr_is_v4(addr)));
 }
 
-// Network and broadcast address of a subnet are no host's; /31 (RFC 3021) and /32 have neither.
-static bool is_edge(uint32_t v4, uint8_t len)
-{
-	const uint32_t host = v4 & ~v4_mask(len);
-
-	return len <= ADDRESS_KEY_BITS - 2 && (host == 0 || host == ~v4_mask(len));
-}
-
-static const char *interface_wrong(const struct config_iface_addr *address)
+static const char *v4_wrong(const struct config_iface_addr *address)
 {
 	const uint32_t v4 = ip_addr_v4(&address->addr);
 
@@ -45,8 +42,38 @@ static const char *interface_wrong(const struct config_iface_addr *address)
 		return "is in a subnet larger than /8: expected the prefix length of the subnet";
 	if (v4 >> 24 == 0 || v4 >> 24 == 127 || v4 >> 28 >= 14)
 		return "is no address that a machine can have: expected a unicast address";
-	if (is_edge(v4, address->len))
-		return "is the first or last of its subnet: expected an address of a machine";
+	return NULL;
+}
+
+static bool is_link_local(const struct ip_addr *addr)
+{
+	return addr->octets[0] == 0xfe && (addr->octets[1] & 0xc0) == 0x80;
+}
+
+static const char *v6_wrong(const struct config_iface_addr *address)
+{
+	static const uint8_t zero[12];
+	const struct ip_addr *addr = &address->addr;
+
+	if (is_link_local(addr))
+		return "is link-local: Postern makes that one itself, leave it out";
+	if (address->len < 32)
+		return "is in a subnet larger than /32: expected the prefix length of the subnet";
+	if (addr->octets[0] == 0xff || memcmp(addr->octets, zero, sizeof(zero)) == 0)
+		return "is no address that a machine can have: expected a unicast address";
+	return NULL;
+}
+
+static const char *interface_wrong(const struct config_iface_addr *address)
+{
+	const bool v4 = ip_addr_is_v4(&address->addr);
+	const char *wrong = v4 ? v4_wrong(address) : v6_wrong(address);
+
+	if (wrong != NULL)
+		return wrong;
+	if (is_edge(&address->addr, address->len))
+		return v4 ? "is the first or last of its subnet: expected an address of a machine"
+			  : "is the first of its subnet: expected an address of a machine";
 	return NULL;
 }
 
@@ -77,33 +104,51 @@ static void check_interface(const struct check *check, const struct config_iface
 			text, first->pos.line);
 }
 
-static bool on_link(const struct config_port *port, uint32_t v4)
+static bool has_v6(const struct config_port *port)
 {
 	for (uint32_t i = 0; i < port->address_count; i++) {
-		const struct config_iface_addr *address = &port->addresses[i];
-
-		if (((v4 ^ ip_addr_v4(&address->addr)) & v4_mask(address->len)) == 0 &&
-			!is_edge(v4, address->len))
+		if (!ip_addr_is_v4(&port->addresses[i].addr))
 			return true;
 	}
 	return false;
 }
 
-static void check_gateway(const struct check *check, const struct config_port *port)
+static bool on_link(const struct config_port *port, const struct ip_addr *addr)
+{
+	const address_key key = address_key_of(addr);
+
+	for (uint32_t i = 0; i < port->address_count; i++) {
+		const struct config_iface_addr *own = &port->addresses[i];
+
+		if (address_key_covers(address_key_of(&own->addr), own->len, key) &&
+			!(is_edge(addr, own->len) && ip_addr_is_v4(addr)))
+			return true;
+	}
+	return is_link_local(addr) && has_v6(port);
+}
+
+static void check_gateway(const struct check *check, const struct config_port *port,
+	const struct config_gateway *gateway)
 {
 	char text[IP_ADDR_TEXT_MAX];
 
-	if (!port->has_gateway4)
-		return;
-	(void)ip_addr_print(&port->gateway4, text);
-	if (port_with(check->config, &port->gateway4) != NULL)
-		mistakes_add(check->mistakes, port->gateway4_pos,
+	(void)ip_addr_print(&gateway->addr, text);
+	if (port_with(check->config, &gateway->addr) != NULL)
+		mistakes_add(check->mistakes, gateway->pos,
 			"gateway: %s is an address of this server: expected that of a router",
 			text);
-	else if (!on_link(port, ip_addr_v4(&port->gateway4)))
-		mistakes_add(check->mistakes, port->gateway4_pos,
+	else if (!on_link(port, &gateway->addr))
+		mistakes_add(check->mistakes, gateway->pos,
 			"gateway: %s is in no subnet of this port: expected an address of one",
 			text);
+}
+
+static void check_mtu(const struct check *check, const struct config_port *port)
+{
+	if (port->mtu < 1280 && has_v6(port))
+		mistakes_add(check->mistakes, port->pos,
+			"mtu: found %u on a port with IPv6: expected at least 1280 (RFC 8200 5)",
+			port->mtu);
 }
 
 static void check_ports(const struct check *check)
@@ -115,7 +160,9 @@ static void check_ports(const struct check *check)
 
 		for (uint32_t i = 0; i < port->address_count; i++)
 			check_interface(check, &port->addresses[i]);
-		check_gateway(check, port);
+		for (uint32_t i = 0; i < port->gateway_count; i++)
+			check_gateway(check, port, &port->gateways[i]);
+		check_mtu(check, port);
 		for (uint32_t before = 0; before < p; before++) {
 			const struct config_port *other = &config->ports[before];
 

@@ -94,14 +94,18 @@ struct config_iface_addr {
 	struct config_pos pos;
 };
 
+struct config_gateway {
+	struct ip_addr addr;
+	struct config_pos pos;
+};
+
 struct config_port {
 	const char *device; // DPDK device string or PCI address
 	struct config_pos pos;
 	struct config_iface_addr *addresses;
 	uint32_t address_count;
-	struct ip_addr gateway4;
-	bool has_gateway4;
-	struct config_pos gateway4_pos;
+	struct config_gateway gateways[2]; // at most one of each family
+	uint32_t gateway_count;
 	uint16_t mtu; // octets, 1500
 };
 

@@ -252,7 +252,7 @@ static const char *listen_wrong(struct reader *reader, const char *text,
 	if (listen->port == 465)
 		return "TLS from the first octet (port 465) is " VALUE_LATER;
 	if (len != strlen("all-unassigned") || memcmp(host, "all-unassigned", len) != 0)
-		return value_v4(part(reader, host, len), &listen->addr);
+		return value_address(part(reader, host, len), &listen->addr);
 	if (vserver->all_unassigned)
 		return "all-unassigned is in the list twice";
 	vserver->all_unassigned = true;
@@ -307,6 +307,18 @@ static void read_interfaces(struct reader *reader, const struct schema_row *row,
 	}
 }
 
+static const char *gateway_wrong(
+	const struct config_port *port, const char *text, struct ip_addr *addr)
+{
+	const char *wrong = value_address(text, addr);
+
+	for (uint32_t i = 0; wrong == NULL && i < port->gateway_count; i++) {
+		if (ip_addr_is_v4(&port->gateways[i].addr) == ip_addr_is_v4(addr))
+			wrong = "expected one router of each family only";
+	}
+	return wrong;
+}
+
 static void read_gateways(struct reader *reader, const struct schema_row *row,
 	const struct yaml_node *node, void *base)
 {
@@ -320,13 +332,10 @@ static void read_gateways(struct reader *reader, const struct schema_row *row,
 		struct ip_addr addr;
 
 		if (!member(reader, row, at) ||
-			!reader_accept(reader, row, at, value_v4(at->text, &addr)) ||
-			!reader_accept(reader, row, at,
-				port->has_gateway4 ? "expected one IPv4 router only" : NULL))
+			!reader_accept(reader, row, at, gateway_wrong(port, at->text, &addr)))
 			continue;
-		port->gateway4 = addr;
-		port->has_gateway4 = true;
-		port->gateway4_pos = at->pos;
+		port->gateways[port->gateway_count++] =
+			(struct config_gateway){.addr = addr, .pos = at->pos};
 	}
 }
 

@@ -191,7 +191,7 @@ static void read_source(struct reader *reader, const struct schema_row *row,
 {
 	struct ip_addr addr;
 
-	if (reader_accept(reader, row, node, value_v4(node->text, &addr)))
+	if (reader_accept(reader, row, node, value_address(node->text, &addr)))
 		memcpy(field_of(row, base), &addr, sizeof(addr));
 }
 

@@ -102,13 +102,20 @@ static bool looks_like_name(const char *text)
 	return letter;
 }
 
-const char *value_v4(const char *text, struct ip_addr *out)
+static bool is_written_v6(const char *text)
+{
+	return strchr(text, ':') != NULL;
+}
+
+const char *value_address(const char *text, struct ip_addr *out)
 {
 	if (looks_like_name(text))
 		return "host names are " VALUE_LATER;
 	if (!ip_addr_parse(text, out))
-		return "expected an address of four decimal numbers such as 10.12.170.5";
-	return ip_addr_is_v4(out) && strchr(text, ':') == NULL ? NULL : "IPv6 here is " VALUE_LATER;
+		return "expected an address such as 10.12.170.5 or 2001:db8:12::5";
+	return ip_addr_is_v4(out) && is_written_v6(text)
+		       ? "is IPv4 written as IPv6: expected it as IPv4"
+		       : NULL;
 }
 
 // ADDRESS/LEN split and read; *written: there was a length.
@@ -129,7 +136,7 @@ static const char *split_prefix(const char *text, struct ip_addr *addr, uint8_t 
 	address[octets] = '\0';
 	if (!ip_addr_parse(address, addr))
 		return expected;
-	const bool v4 = strchr(address, ':') == NULL;
+	const bool v4 = !is_written_v6(address);
 
 	*written = slash != NULL;
 	*len = ADDRESS_KEY_BITS;
@@ -167,7 +174,7 @@ const char *value_prefix(
 	const address_key key = address_key_of(addr);
 	const struct ip_addr first = address_key_addr(key & ~address_key_host_mask(*len));
 
-	if (strchr(text, ':') != NULL && address_key_is_v4(key) && *len >= ADDRESS_KEY_V4_LEN) {
+	if (is_written_v6(text) && address_key_is_v4(key) && *len >= ADDRESS_KEY_V4_LEN) {
 		*addr = first;
 		return refuse_mapped(addr, *len, why);
 	}
@@ -189,14 +196,16 @@ const char *value_interface(
 
 	if (wrong != NULL)
 		return strchr(text, '/') == text || looks_like_name(text)
-			       ? "expected an address with its prefix length such as 10.12.170.5/24"
+			       ? "expected an address with its prefix length such as "
+				 "10.12.170.5/24 or 2001:db8:12::5/64"
 			       : wrong;
-	if (strchr(text, ':') != NULL)
-		return "IPv6 here is " VALUE_LATER;
+	if (is_written_v6(text) && ip_addr_is_v4(addr))
+		return "is IPv4 written as IPv6: expected it as IPv4";
 	if (written)
 		return NULL;
 	(void)snprintf(why->text, sizeof(why->text),
-		"has no prefix length: expected the subnet's as well, such as %s/24", text);
+		"has no prefix length: expected the subnet's as well, such as %s/%s", text,
+		is_written_v6(text) ? "64" : "24");
 	return why->text;
 }
 

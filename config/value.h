@@ -30,8 +30,8 @@ const char *value_octets(const char *text, uint64_t *out);   // "65536", "64KiB"
 const char *value_duration(const char *text, uint64_t *out); // seconds: "300s", "5m", "12h", "2d"
 const char *value_bool(const char *text, bool *out);         // "true", "false"
 
-// One address, v4 in four decimal numbers. A name or v6 is VALUE_LATER.
-const char *value_v4(const char *text, struct ip_addr *out);
+// One address, v4 or v6. A name is VALUE_LATER.
+const char *value_address(const char *text, struct ip_addr *out);
 
 // An address or a subnet, v4 or v6. len as in struct config_prefix. Host bits are a mistake unless host is wanted (the address
 // of an interface, where the length must be written). When the answer is why->text, *addr and *len are what was meant.

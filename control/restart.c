@@ -35,10 +35,11 @@ static bool is_same_address(const struct config_iface_addr *a, const struct conf
 static bool is_same_port(const struct config_port *a, const struct config_port *b)
 {
 	if (!is_same_text(a->device, b->device) || a->mtu != b->mtu ||
-		a->address_count != b->address_count || a->has_gateway4 != b->has_gateway4)
+		a->address_count != b->address_count || a->gateway_count != b->gateway_count)
 		return false;
-	if (a->has_gateway4 && !ip_addr_eq(&a->gateway4, &b->gateway4))
-		return false;
+	for (uint32_t i = 0; i < a->gateway_count; i++)
+		if (!ip_addr_eq(&a->gateways[i].addr, &b->gateways[i].addr))
+			return false;
 	for (uint32_t i = 0; i < a->address_count; i++)
 		if (!is_same_address(&a->addresses[i], &b->addresses[i]))
 			return false;

@@ -102,3 +102,9 @@ static inline void edge_count(_Atomic uint64_t *counter, uint64_t by)
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
 		memory_order_relaxed);
 }
+
+// One packet ends here, under one name.
+static inline void edge_account(struct edge_worker *w, enum drop why)
+{
+	edge_count(why == DROP_NONE ? &w->handled : &w->drops[why], 1);
+}

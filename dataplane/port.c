@@ -39,16 +39,12 @@ static void fill_iface(
 		port->iface.mac.octets[5] ^= 1;
 	port->iface.mtu = cp->mtu;
 	port->iface.sums = port->sums_by_port ? FRAME_SUMS_PORT : FRAME_SUMS_SOFTWARE;
-	port->iface.has_gateway = cp->has_gateway4;
-	port->iface.gateway = cp->has_gateway4 ? ip_addr_v4(&cp->gateway4) : 0;
-	for (uint32_t i = 0; i < cp->address_count && i < LIMIT_LISTEN; i++) {
-		uint8_t len = (uint8_t)(cp->addresses[i].len - 96);
-
-		port->iface.addresses[port->iface.address_count++] = (struct iface_addr){
-			.v4 = ip_addr_v4(&cp->addresses[i].addr),
-			.mask = len == 0 ? 0 : UINT32_MAX << (32 - len),
-		};
-	}
+	for (uint32_t i = 0; i < cp->address_count && i < LIMIT_PORT_ADDRESSES; i++)
+		port->iface.addresses[port->iface.address_count++] =
+			(struct iface_addr){cp->addresses[i].addr, cp->addresses[i].len};
+	iface_add_link_local(&port->iface);
+	for (uint32_t i = 0; i < cp->gateway_count; i++)
+		port->iface.gateways[port->iface.gateway_count++] = cp->gateways[i].addr;
 }
 
 static uint16_t queues_of(uint16_t most, unsigned workers)
@@ -297,11 +293,13 @@ void port_vouch(struct rte_mbuf *m)
 	m->ol_flags |= RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 }
 
-void port_tx_sums(struct rte_mbuf *m)
+void port_tx_sums(struct rte_mbuf *m, uint32_t ip_octets)
 {
-	m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+	m->ol_flags |= ip_octets == IP_V4_OCTETS ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM
+						 : RTE_MBUF_F_TX_IPV6;
 	m->l2_len = RTE_ETHER_HDR_LEN;
-	m->l3_len = 20;
+	m->l3_len = (uint16_t)(ip_octets & 0x1ff);
 	m->l4_len = 20;
 }
 

@@ -67,8 +67,8 @@ unsigned port_rx(const struct port *port, uint16_t queue, struct rte_mbuf **mbuf
 unsigned port_rx_sums(const struct rte_mbuf *m);
 void port_vouch(struct rte_mbuf *m);
 
-// Prepare a TCP frame made with FRAME_SUMS_PORT for the device to finish.
-void port_tx_sums(struct rte_mbuf *m);
+// Prepare a TCP frame made with FRAME_SUMS_PORT for the device to finish; ip_octets: of its IP header, which says the family.
+void port_tx_sums(struct rte_mbuf *m, uint32_t ip_octets);
 
 // Takes all count buffers: what the device has no room for after a few tries is freed. Returns how many it took.
 unsigned port_tx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count);

@@ -4,20 +4,14 @@
 #include <rte_prefetch.h>
 #include <rte_ring.h>
 
+#include "dataplane/neighbour.h"
 #include "dataplane/transmit.h"
-#include "net/arp.h"
 #include "policy/class_table.h"
 #include "policy/policy.h"
 
 enum {
 	REFUSALS_LOGGED_PER_S = 100, // SYN refusals that become log lines; all are counted
 };
-
-// One packet ends here, under one name.
-static void account(struct worker *w, enum drop why)
-{
-	edge_count(why == DROP_NONE ? &w->shared->handled : &w->shared->drops[why], 1);
-}
 
 static const struct iface *iface_of(const struct worker *w, unsigned port)
 {
@@ -27,69 +21,10 @@ static const struct iface *iface_of(const struct worker *w, unsigned port)
 static bool is_ours(const struct worker *w, const struct ip_addr *local)
 {
 	for (unsigned p = 0; p < w->common->ports->count; p++) {
-		if (ip_addr_is_v4(local) && iface_has(iface_of(w, p), ip_addr_v4(local)))
+		if (iface_has(iface_of(w, p), local))
 			return true;
 	}
 	return false;
-}
-
-// ---- ARP
-
-// What an ARP packet tells about its sender, if that is a neighbour and not ourselves.
-static void arp_learn(struct worker *w, unsigned port, const struct arp *arp)
-{
-	const struct iface *iface = iface_of(w, port);
-	struct neigh_word word = {
-		arp->sender, arp->sender_mac, (uint8_t)port, iface_has(iface, arp->target)};
-	struct rte_mbuf *waiting;
-
-	if (arp->sender == 0 || iface_has(iface, arp->sender) ||
-		iface_next_hop(iface, arp->sender) != arp->sender)
-		return;
-	waiting = neigh_learn(&w->neigh, word, w->now_us);
-	if (waiting == NULL)
-		return;
-	memcpy(rte_pktmbuf_mtod(waiting, uint8_t *), arp->sender_mac.octets, 6);
-	transmit_frame(w, port, waiting);
-}
-
-// Each worker has its own neighbour table; all hear what one received.
-static void arp_tell_others(struct worker *w, struct rte_mbuf *m)
-{
-	for (unsigned i = 0; i < w->edge->worker_count; i++) {
-		struct rte_mbuf *copy;
-
-		if (w->steer_out[i] == NULL)
-			continue;
-		copy = rte_pktmbuf_copy(m, w->common->mbufs, 0, UINT32_MAX);
-		if (copy != NULL && rte_ring_sp_enqueue(w->steer_out[i], copy) != 0)
-			rte_pktmbuf_free(copy);
-	}
-}
-
-static void arp_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
-{
-	struct arp arp;
-	enum drop why = arp_parse(f, &arp);
-
-	if (why != DROP_NONE) {
-		account(w, why);
-		rte_pktmbuf_free(m);
-		return;
-	}
-	arp_learn(w, m->port, &arp);
-	arp_tell_others(w, m);
-	account(w, DROP_NONE);
-	if (!arp.request || !iface_has(iface_of(w, m->port), arp.target) ||
-		rte_pktmbuf_tailroom(m) < ARP_FRAME_OCTETS) {
-		rte_pktmbuf_free(m);
-		return;
-	}
-	m->data_len = (uint16_t)arp_build_reply(
-		rte_pktmbuf_mtod(m, uint8_t *), iface_of(w, m->port)->mac, arp.target, &arp);
-	m->pkt_len = m->data_len;
-	m->ol_flags = 0;
-	transmit_frame(w, m->port, m);
 }
 
 // ---- ping
@@ -97,11 +32,11 @@ static void arp_input(struct worker *w, struct rte_mbuf *m, const struct frame *
 static void echo_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
 {
 	if (!is_ours(w, &f->ip.dst)) {
-		account(w, DROP_IP_NOT_OURS);
+		edge_account(w->shared, DROP_IP_NOT_OURS);
 		rte_pktmbuf_free(m);
 		return;
 	}
-	account(w, DROP_NONE);
+	edge_account(w->shared, DROP_NONE);
 	m->data_len = (uint16_t)frame_echo_reply(f, rte_pktmbuf_mtod(m, uint8_t *));
 	m->pkt_len = m->data_len;
 	m->ol_flags = 0;
@@ -167,22 +102,22 @@ static void syn_input(struct worker *w, const struct segment *syn, uint16_t vser
 	enum drop why;
 
 	if (state == EDGE_PAUSED) {
-		account(w, DROP_VSERVER_CLOSED);
+		edge_account(w->shared, DROP_VSERVER_CLOSED);
 		return;
 	}
 	if (state != EDGE_RUNNING ||
 		atomic_load_explicit(&w->edge->draining, memory_order_relaxed)) {
 		(void)tcp_input(w->tcp, syn, false, w->now_us);
-		account(w, DROP_VSERVER_CLOSED);
+		edge_account(w->shared, DROP_VSERVER_CLOSED);
 		return;
 	}
 	admission = admit_by_policy(w, syn, vserver);
 	if (admission == ADMIT_IGNORE) {
-		account(w, DROP_CONN_REFUSED);
+		edge_account(w->shared, DROP_CONN_REFUSED);
 		return;
 	}
 	why = tcp_input(w->tcp, syn, admission == ADMIT, w->now_us);
-	account(w, admission == ADMIT ? why : DROP_CONN_REFUSED);
+	edge_account(w->shared, admission == ADMIT ? why : DROP_CONN_REFUSED);
 }
 
 static void tcp_segment(struct worker *w, const struct segment *s, uint16_t vserver)
@@ -196,7 +131,7 @@ static void tcp_segment(struct worker *w, const struct segment *s, uint16_t vser
 		return;
 	}
 	why = tcp_input(w->tcp, s, listens, w->now_us);
-	account(w, why == DROP_TCP_NO_CONN && !listens ? DROP_TCP_PORT : why);
+	edge_account(w->shared, why == DROP_TCP_NO_CONN && !listens ? DROP_TCP_PORT : why);
 }
 
 // ---- Steering
@@ -244,7 +179,7 @@ static void steer(struct worker *w, struct rte_mbuf *m, unsigned owner)
 {
 	port_vouch(m); // checksums are verified; the owner need not do it again
 	if (rte_ring_sp_enqueue(w->steer_out[owner], m) != 0) {
-		account(w, DROP_RING_FULL);
+		edge_account(w->shared, DROP_RING_FULL);
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -257,7 +192,7 @@ static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f)
 	unsigned owner;
 
 	if (!is_ours(w, &f->ip.dst)) {
-		account(w, DROP_IP_NOT_OURS);
+		edge_account(w->shared, DROP_IP_NOT_OURS);
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -283,26 +218,38 @@ static enum drop parse(struct rte_mbuf *m, struct frame *f)
 		port_rx_sums(m), f);
 }
 
+// A port may show us what is for other stations. Nothing but neighbours' words may be for a group, a TCP segment least of all
+// (RFC 9293 MUST-57), and nobody is a group.
+static bool is_for_us(const struct worker *w, unsigned port, const struct frame *f)
+{
+	bool group = (f->dst_mac.octets[0] & 1) != 0;
+
+	if ((f->src_mac.octets[0] & 1) != 0)
+		return false;
+	if (group)
+		return f->kind == FRAME_ARP || f->kind == FRAME_ND;
+	return memcmp(f->dst_mac.octets, iface_of(w, port)->mac.octets, 6) == 0;
+}
+
 static void frame_input(struct worker *w, struct rte_mbuf *m)
 {
 	struct frame f;
 	enum drop why = parse(m, &f);
 
+	if (why == DROP_NONE && !is_for_us(w, m->port, &f))
+		why = DROP_ETH_ADDRESS;
 	if (why != DROP_NONE) {
-		account(w, why);
+		edge_account(w->shared, why);
 		rte_pktmbuf_free(m);
 		return;
 	}
 	switch (f.kind) {
-	case FRAME_ARP:
-		arp_input(w, m, &f);
-		break;
 	case FRAME_ECHO:
 		echo_input(w, m, &f);
 		break;
+	case FRAME_ARP:
 	case FRAME_ND:
-		account(w, DROP_ICMP_BAD); // no address of ours is v6 yet
-		rte_pktmbuf_free(m);
+		neighbour_input(w, m, &f);
 		break;
 	case FRAME_TCP:
 		tcp_frame(w, m, &f);
@@ -334,19 +281,18 @@ static unsigned poll_port(struct worker *w, unsigned p)
 	return n;
 }
 
-// A frame that another worker received: ours by steering, or an ARP packet to learn from.
+// A frame that another worker received: ours by steering, or what neighbours said.
 static void steered_input(struct worker *w, struct rte_mbuf *m)
 {
 	struct frame f;
-	struct arp arp;
 	enum drop why = parse(m, &f);
 
 	if (why == DROP_NONE && f.kind == FRAME_TCP) {
 		edge_count(&w->shared->steered_in, 1);
 		f.tcp.nic_port = (uint8_t)m->port;
 		tcp_segment(w, &f.tcp, snapshot_vserver_at(w->policy->snapshot, &f.ip.dst));
-	} else if (why == DROP_NONE && f.kind == FRAME_ARP && arp_parse(&f, &arp) == DROP_NONE) {
-		arp_learn(w, m->port, &arp);
+	} else if (why == DROP_NONE) {
+		neighbour_hear(w, m->port, &f);
 	}
 	rte_pktmbuf_free(m);
 }

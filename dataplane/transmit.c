@@ -3,7 +3,7 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
-#include "net/arp.h"
+#include "dataplane/neighbour.h"
 
 static void drop(struct worker *w, struct rte_mbuf *m)
 {
@@ -47,33 +47,15 @@ void transmit_frame(struct worker *w, unsigned port, struct rte_mbuf *m)
 		burst(w, port);
 }
 
-// Ask for v4 on this port, or announce it when it is our own.
-static void arp_request(struct worker *w, unsigned port, uint32_t v4)
+// The port that has this address; a link-local one is told by where its peer is.
+static bool port_of(const struct worker *w, const struct segment *s, unsigned *port)
 {
-	const struct iface *iface = &w->common->ports->ports[port].iface;
-	struct rte_mbuf *m = rte_pktmbuf_alloc(w->common->mbufs);
-	uint32_t sender = iface->addresses[0].v4;
-
-	if (m == NULL) {
-		edge_count(&w->shared->tx_dropped, 1);
-		return;
+	if (iface_is_link_local(&s->src)) {
+		*port = s->nic_port;
+		return true;
 	}
-	for (uint8_t i = 0; i < iface->address_count; i++) {
-		if (((iface->addresses[i].v4 ^ v4) & iface->addresses[i].mask) == 0)
-			sender = iface->addresses[i].v4;
-	}
-	if (iface_has(iface, v4))
-		sender = v4;
-	m->data_len =
-		(uint16_t)arp_build_request(rte_pktmbuf_mtod(m, uint8_t *), iface->mac, sender, v4);
-	m->pkt_len = m->data_len;
-	transmit_frame(w, port, m);
-}
-
-static bool port_of(const struct worker *w, uint32_t local, unsigned *port)
-{
 	for (unsigned p = 0; p < w->common->ports->count; p++) {
-		if (iface_has(&w->common->ports->ports[p].iface, local)) {
+		if (iface_has(&w->common->ports->ports[p].iface, &s->src)) {
 			*port = p;
 			return true;
 		}
@@ -81,38 +63,20 @@ static bool port_of(const struct worker *w, uint32_t local, unsigned *port)
 	return false;
 }
 
-// Fill in the neighbour's address and send, or let the frame wait for it.
-static void resolve(struct worker *w, unsigned p, uint32_t next_hop, struct rte_mbuf *m)
-{
-	struct mac mac;
-	enum neigh_answer known = neigh_find(&w->neigh, (uint8_t)p, next_hop, w->now_us, &mac);
-
-	if (known == NEIGH_KNOWN || known == NEIGH_KNOWN_ASK) {
-		memcpy(rte_pktmbuf_mtod(m, uint8_t *), mac.octets, 6);
-		transmit_frame(w, p, m);
-	} else {
-		struct rte_mbuf *displaced = neigh_leave(&w->neigh, (uint8_t)p, next_hop, m);
-
-		if (displaced != NULL)
-			drop(w, displaced);
-	}
-	if (known == NEIGH_KNOWN_ASK || known == NEIGH_WAIT_ASK)
-		arp_request(w, p, next_hop);
-}
-
 void transmit_segment(void *worker, const struct segment *s)
 {
 	struct worker *w = worker;
 	struct rte_mbuf *m;
 	struct frame_route route = {0};
-	uint32_t next_hop, octets;
+	const struct ip_addr *next_hop;
+	uint32_t octets;
 	unsigned p;
 
 	// Only addresses of our ports open connections, so the source is one.
-	if (!port_of(w, ip_addr_v4(&s->src), &p))
+	if (!port_of(w, s, &p))
 		return;
-	next_hop = iface_next_hop(&w->common->ports->ports[p].iface, ip_addr_v4(&s->dst));
-	m = next_hop != 0 ? rte_pktmbuf_alloc(w->common->mbufs) : NULL;
+	next_hop = iface_next_hop(&w->common->ports->ports[p].iface, &s->dst);
+	m = next_hop != NULL ? rte_pktmbuf_alloc(w->common->mbufs) : NULL;
 	if (m == NULL) {
 		edge_count(&w->shared->tx_dropped, 1);
 		return;
@@ -127,20 +91,8 @@ void transmit_segment(void *worker, const struct segment *s)
 	m->data_len = (uint16_t)octets;
 	m->pkt_len = octets;
 	if (route.sums == FRAME_SUMS_PORT)
-		port_tx_sums(m);
-	resolve(w, p, next_hop, m);
-}
-
-void transmit_announce(struct worker *w)
-{
-	for (unsigned p = 0; p < w->common->ports->count; p++) {
-		const struct iface *iface = &w->common->ports->ports[p].iface;
-
-		for (uint8_t i = 0; i < iface->address_count; i++)
-			arp_request(w, p, iface->addresses[i].v4);
-		if (iface->has_gateway && iface->address_count != 0)
-			arp_request(w, p, iface->gateway);
-	}
+		port_tx_sums(m, ip_octets(&s->src));
+	neighbour_send(w, p, next_hop, m);
 }
 
 // Frames that workers without a queue left for ours.

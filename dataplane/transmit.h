@@ -16,8 +16,5 @@ void transmit_segment(void *worker, const struct segment *s);
 // A complete frame for this port; takes m.
 void transmit_frame(struct worker *w, unsigned port, struct rte_mbuf *m);
 
-// Tell all links which addresses are ours, and ask for the gateways.
-void transmit_announce(struct worker *w);
-
 // Send what other workers left for our queues and what this loop produced. Returns frames moved.
 unsigned transmit_flush(struct worker *w);

@@ -14,6 +14,7 @@
 #include "dataplane/conn.h"
 #include "dataplane/conn_admit.h"
 #include "dataplane/mail.h"
+#include "dataplane/neighbour.h"
 #include "dataplane/receive.h"
 #include "dataplane/transmit.h"
 
@@ -106,6 +107,7 @@ struct worker *worker_make(
 	struct worker *w = rte_zmalloc("worker", sizeof(*w), 64);
 	// Each request carries a buffer, but for aborts, of which there is one for each connection at most.
 	unsigned requests = common->spool_bufs + common->conns + 1;
+	struct siphash_key neigh_key = random_key();
 
 	if (w == NULL)
 		return NULL;
@@ -115,6 +117,7 @@ struct worker *worker_make(
 	w->index = index;
 	w->now_us = clock_us();
 	w->wall_us = clock_wall_us();
+	neigh_init(&w->neigh, &neigh_key);
 	w->policy = atomic_load(&common->edge->policy);
 	w->requests = make_ring("requests", index, 0, sizeof(struct spool_request), requests);
 	w->answers = make_ring("answers", index, 0, sizeof(struct spool_answer), requests);
@@ -222,6 +225,7 @@ static bool turn(struct worker *w)
 	work += poll_answers(w);
 	tcp_timers(w->tcp, w->now_us, TIMERS_PER_LOOP);
 	watch_states(w);
+	neighbour_poll(w);
 	tcp_flush(w->tcp, w->now_us);
 	work += transmit_flush(w);
 	rte_rcu_qsbr_quiescent(w->edge->qsbr, w->index);
@@ -284,7 +288,7 @@ int worker_run(void *worker)
 	rte_rcu_qsbr_thread_register(w->edge->qsbr, w->index);
 	rte_rcu_qsbr_thread_online(w->edge->qsbr, w->index);
 	w->now_us = worked_us;
-	transmit_announce(w);
+	neighbour_start(w);
 	while (!atomic_load_explicit(&w->edge->stop, memory_order_relaxed)) {
 		started = rte_rdtsc();
 		if (turn(w)) {

@@ -176,7 +176,9 @@ static void ask(struct load_port *p, uint64_t now_us)
 	if (m == NULL)
 		return;
 	arp_build_request(
-		rte_pktmbuf_mtod(m, uint8_t *), p->route.src_mac, ip_addr_v4(&first), p->next_hop);
+		rte_pktmbuf_mtod(m, uint8_t *), &(struct arp_ask){.sender_mac = p->route.src_mac,
+							.sender = ip_addr_v4(&first),
+							.target = p->next_hop});
 	(void)rte_pktmbuf_append(m, ARP_FRAME_OCTETS);
 	put_out(p, m);
 }

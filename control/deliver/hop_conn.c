@@ -289,11 +289,11 @@ static void sockaddr_fill(struct sockaddr_storage *ss, const struct ip_addr *a, 
 
 static int connect_start(struct hop_conn *conn, const struct hop_conn_setup *setup)
 {
-	static const struct ip_addr any;
 	struct sockaddr_storage ss;
 	int e = 0;
 
-	if (!ip_addr_eq(&setup->source, &any)) {
+	if (!ip_addr_is_unspecified(&setup->source) &&
+		ip_addr_is_v4(&setup->source) == ip_addr_is_v4(&setup->to)) {
 		sockaddr_fill(&ss, &setup->source, 0);
 		e = uv_tcp_bind(&conn->tcp, (struct sockaddr *)&ss, 0);
 	}

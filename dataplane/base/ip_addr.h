@@ -44,6 +44,14 @@ static inline bool ip_addr_eq(const struct ip_addr *a, const struct ip_addr *b)
 	return memcmp(a->octets, b->octets, sizeof(a->octets)) == 0;
 }
 
+// "::", which no packet but a probe of neighbour discovery comes from.
+static inline bool ip_addr_is_unspecified(const struct ip_addr *a)
+{
+	static const struct ip_addr unspecified;
+
+	return ip_addr_eq(a, &unspecified);
+}
+
 // "192.0.2.1" or "2001:db8::1" (RFC 5952). out has IP_ADDR_TEXT_MAX octets; returns out.
 char *ip_addr_print(const struct ip_addr *a, char out[IP_ADDR_TEXT_MAX]);
 

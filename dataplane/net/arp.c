@@ -60,13 +60,13 @@ static uint32_t build(uint8_t *out, const struct arp_fields *a)
 	return ARP_FRAME_OCTETS;
 }
 
-uint32_t arp_build_request(uint8_t *out, struct mac sender_mac, uint32_t sender, uint32_t target)
+uint32_t arp_build_request(uint8_t *out, const struct arp_ask *ask)
 {
 	return build(out, &(struct arp_fields){.operation = ARP_REQUEST,
-				  .ether_dst = broadcast,
-				  .sender_mac = sender_mac,
-				  .sender = sender,
-				  .target = target});
+				  .ether_dst = ask->dst_mac != NULL ? *ask->dst_mac : broadcast,
+				  .sender_mac = ask->sender_mac,
+				  .sender = ask->sender,
+				  .target = ask->target});
 }
 
 uint32_t arp_build_reply(

@@ -22,7 +22,14 @@ struct arp {
 
 enum drop arp_parse(const struct frame *f, struct arp *out);
 
-// Ask all who has target; target equal to sender announces (gratuitous ARP). Returns ARP_FRAME_OCTETS.
-uint32_t arp_build_request(uint8_t *out, struct mac sender_mac, uint32_t sender, uint32_t target);
+struct arp_ask {
+	struct mac sender_mac;
+	uint32_t sender;           // 0: only looks whether target is free (RFC 5227 2.1.1)
+	uint32_t target;           // equal to sender: announces it
+	const struct mac *dst_mac; // ask the target there (RFC 1122 2.3.2.1); NULL: all
+};
+
+// Both return ARP_FRAME_OCTETS.
+uint32_t arp_build_request(uint8_t *out, const struct arp_ask *ask);
 uint32_t arp_build_reply(
 	uint8_t *out, struct mac sender_mac, uint32_t sender, const struct arp *request);

@@ -12,13 +12,6 @@ enum {
 	ETHER_TYPE_IPV6 = 0x86dd,
 };
 
-static bool is_unspecified(const struct ip_addr *a)
-{
-	static const struct ip_addr unspecified;
-
-	return ip_addr_eq(a, &unspecified);
-}
-
 static bool tcp_sum_is_good(const struct ip_packet *ip)
 {
 	uint64_t sum = checksum_pseudo(&ip->src, &ip->dst, IP_PROTOCOL_TCP, (uint16_t)ip->l4.len);
@@ -68,7 +61,7 @@ static enum drop parse_payload(unsigned sums, struct frame *f)
 		return DROP_IP_PROTOCOL;
 	}
 	// A host that looks whether an address is free has none yet (RFC 4862 5.4.2); everybody else has one.
-	if (why == DROP_NONE && f->kind != FRAME_ND && is_unspecified(&f->ip.src))
+	if (why == DROP_NONE && f->kind != FRAME_ND && ip_addr_is_unspecified(&f->ip.src))
 		return DROP_IP_SOURCE;
 	return why;
 }

@@ -57,17 +57,10 @@ static bool is_special(const struct ip_addr *a)
 	return memcmp(a->octets, zero, sizeof(zero)) == 0;
 }
 
-static bool is_unspecified(const struct ip_addr *a)
-{
-	static const struct ip_addr unspecified;
-
-	return ip_addr_eq(a, &unspecified);
-}
-
 static bool source_v6_is_bad(const struct ip_packet *p)
 {
 	return p->src.octets[0] == 0xff || ip_addr_eq(&p->src, &p->dst) ||
-	       (is_special(&p->src) && !is_unspecified(&p->src));
+	       (is_special(&p->src) && !ip_addr_is_unspecified(&p->src));
 }
 
 // Options of a hop-by-hop or destination header: each within it, and none that forbids to be ignored.

@@ -28,6 +28,7 @@ USER = 'nobody'
 
 DEFAULT, RELAY = '10.12.170.5', '10.12.170.74'
 HOP = '10.12.170.30'
+DEFAULT6, RELAY6 = '2001:db8:12::5', '2001:db8:12::74'
 # name: (address, how far away)
 CLIENTS = {
     'web': ('10.12.170.20', 'lan'),        # in the relay list
@@ -35,6 +36,8 @@ CLIENTS = {
     'vpn': ('10.200.3.4', 'routed'),       # may connect, may not relay
     'internet': ('198.51.100.7', 'routed'),
 }
+# with v6=True each has one of these as well; net is 2001:db8:12::1 on the LAN
+CLIENTS6 = {'web': '2001:db8:12::20', 'farm': '2001:db8:12:8::15', 'vpn': '2001:db8:200::4', 'internet': '2001:db8:ffff::7'}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
@@ -110,7 +113,7 @@ def sweep_stale():
 
 def default_config(lab):
     """The reference deployment, as a tree; JSON is YAML."""
-    return {
+    config = {
         'dataplane': {'workers': lab.workers, 'poll': 'adaptive', 'memory': '256MiB', 'huge_pages': 'no'},
         'control': {'socket': lab.path('control.sock'), 'user': USER},
         'ports': [{'device': lab.device, 'addresses': [f'{DEFAULT}/24', f'{RELAY}/24'], 'gateway': '10.12.170.1'}],
@@ -128,16 +131,32 @@ def default_config(lab):
         ],
         'guarantees': [{'vserver': 'default', 'relays_without_login': 'nobody'}],
     }
+    if lab.v6:
+        add_v6(config)
+    return config
+
+
+def add_v6(config):
+    """The same story over IPv6: web and farm relay, vpn may connect, the Internet may not."""
+    config['ports'][0]['addresses'] += [f'{DEFAULT6}/64', f'{RELAY6}/64']
+    config['ports'][0]['gateway'] = ['10.12.170.1', '2001:db8:12::1']
+    config['own_networks'] += ['2001:db8:12::/48', '2001:db8:200::/48']
+    default, relay = config['virtual_servers']
+    default['listen'].append(DEFAULT6)
+    relay['listen'].append(f'[{RELAY6}]:25')
+    relay['connections']['only'] += ['2001:db8:12::/48', '2001:db8:200::/48']
+    relay['relay']['only'] += [CLIENTS6['web'], '2001:db8:12:8::/64']
 
 
 class Lab:
     """with Lab() as lab: ...  device: af_packet, af_xdp or tap; workers: CPU numbers."""
 
-    def __init__(self, device='af_packet', workers=(1,), clients=CLIENTS, configure=None):
+    def __init__(self, device='af_packet', workers=(1,), clients=CLIENTS, configure=None, v6=False):
         self.kind = device
         self.device = {'af_packet': 'net_af_packet0,iface=edge0', 'af_xdp': 'net_af_xdp0,iface=edge0',
                        'tap': 'net_tap0,iface=edge0'}[device]
         self.workers = list(workers)
+        self.v6 = v6
         self.clients = clients
         self.name = f'{PREFIX}-{os.getpid()}'
         self.spaces, self.children, self.closers = [], [], []
@@ -203,7 +222,8 @@ class Lab:
     def _namespace(self, short):
         ip('netns', 'add', self.space(short))
         self.spaces.append(self.space(short))
-        self.run(short, 'sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1')
+        off = 0 if self.v6 else 1
+        self.run(short, 'sysctl', '-qw', f'net.ipv6.conf.all.disable_ipv6={off}', f'net.ipv6.conf.default.disable_ipv6={off}')
         ip('link', 'set', 'lo', 'up', netns=self.space(short))
 
     def _veth(self, short, here, there, bridge=True, address=None):
@@ -216,6 +236,20 @@ class Lab:
             ip('link', 'set', there, 'master', 'lan', netns=self.space('net'))
         if address:
             ip('addr', 'add', address, 'dev', here, netns=self.space(short))
+
+    def _wire_v6(self):
+        net = self.space('net')
+        self.run('net', 'sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1')
+        ip('addr', 'add', '2001:db8:12::1/64', 'dev', 'lan', 'nodad', netns=net)
+        if self.kind != 'tap':
+            self.run('srv', 'sysctl', '-qw', 'net.ipv6.conf.edge0.disable_ipv6=1')
+        for number, (short, (_, where)) in enumerate(self.clients.items()):
+            space, address = self.space(short), CLIENTS6[short]
+            ip('addr', 'add', f'{address}/{64 if where == "lan" else 128}', 'dev', 'eth0', 'nodad', netns=space)
+            if where != 'lan':
+                ip('addr', 'add', f'fe80::1:{number}/64', 'dev', f'c{number}', 'nodad', netns=net)
+                ip('route', 'add', f'{address}/128', 'dev', f'c{number}', netns=net)
+                ip('route', 'add', 'default', 'via', f'fe80::1:{number}', 'dev', 'eth0', netns=space)
 
     def _wire(self):
         self._namespace('net')
@@ -244,6 +278,8 @@ class Lab:
                 ip('route', 'add', 'default', 'via', '10.12.170.1', netns=self.space(short))
         for short in ('srv', 'hop'):
             ip('route', 'add', 'default', 'via', '10.12.170.1', netns=self.space(short))
+        if self.v6:
+            self._wire_v6()
 
     def _wire_tap(self):
         """net_tap makes edge0 in srv at start: put it on the LAN by a bridge of its own there."""
@@ -290,7 +326,7 @@ class Lab:
 
     def connect(self, short, address=DEFAULT, port=25, timeout=15):
         with self.inside(short):
-            sock = socket.socket()
+            sock = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET)
         sock.settimeout(timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:

@@ -20,6 +20,7 @@
 #include "control/spooler.h"
 #include "dataplane/worker.h"
 #include "net/arp.h"
+#include "net/nd.h"
 #include "tcp/tcp.h"
 
 enum {
@@ -90,16 +91,32 @@ static void client_emit(void *user, const struct segment *s)
 	rig_inject_segment(user, s);
 }
 
+// We are every host on the link but those of the port itself, and the gateway.
 static void answer_arp(struct rig *rig, const struct frame *f)
 {
 	uint8_t frame[ARP_FRAME_OCTETS];
+	struct ip_addr target;
 	struct arp arp;
 
-	// We are every host on the link but those of the port itself.
-	if (arp_parse(f, &arp) != DROP_NONE || !arp.request ||
-		iface_has(&rig->ports.ports[0].iface, arp.target))
+	if (arp_parse(f, &arp) != DROP_NONE || !arp.request)
 		return;
-	rig_inject(rig, frame, arp_build_reply(frame, host_mac, arp.target, &arp));
+	target = ip_addr_from_v4(arp.target);
+	if (!iface_has(&rig->ports.ports[0].iface, &target))
+		rig_inject(rig, frame, arp_build_reply(frame, host_mac, arp.target, &arp));
+}
+
+static void answer_nd(struct rig *rig, const struct frame *f)
+{
+	uint8_t frame[ND_FRAME_OCTETS_MAX];
+	struct nd nd;
+	struct nd_advert advert = {
+		.mac = host_mac, .dst = &f->ip.src, .dst_mac = f->src_mac, .overrides = true};
+
+	if (nd_parse(f, &nd) != DROP_NONE || !nd.solicitation || nd_is_probe(f, &nd) ||
+		iface_has(&rig->ports.ports[0].iface, &nd.target))
+		return;
+	advert.target = nd.target;
+	rig_inject(rig, frame, nd_build_advert(frame, &advert));
 }
 
 static void take_frame(struct rig *rig, struct rte_mbuf *m)
@@ -110,6 +127,8 @@ static void take_frame(struct rig *rig, struct rte_mbuf *m)
 	if (frame_parse(in, 0, &f) == DROP_NONE) {
 		if (f.kind == FRAME_ARP)
 			answer_arp(rig, &f);
+		else if (f.kind == FRAME_ND)
+			answer_nd(rig, &f);
 		else if (f.kind == FRAME_TCP)
 			(void)tcp_input(rig->stack, &f.tcp, false, now_us());
 	}

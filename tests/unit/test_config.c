@@ -28,9 +28,11 @@ enum {
 	LINE_END, // a line more
 };
 
-#define PORT   "ports: [{device: d, addresses: [10.12.170.5/24, 10.12.170.74/24]"
-#define SERVER "virtual_servers: [{name: a, listen: 10.12.170.5"
-#define LATER  "not supported by this version yet: remove it"
+#define PORT           "ports: [{device: d, addresses: [10.12.170.5/24, 10.12.170.74/24]"
+#define PORT6          "ports: [{device: d, addresses: [10.12.170.5/24, \"2001:db8:12::5/64\"]"
+#define ADDRESS6(text) "ports: [{device: d, addresses: [10.12.170.5/24, \"" text "\"]}]"
+#define SERVER         "virtual_servers: [{name: a, listen: 10.12.170.5"
+#define LATER          "not supported by this version yet: remove it"
 
 // One mistake each: the line it replaces, its text, the column, and what the message says.
 static const struct {
@@ -63,11 +65,7 @@ static const struct {
 	{LINE_SERVERS, SERVER ", relay: {only: [.neulan.net]}}]", 65, LATER},
 	{LINE_SERVERS, SERVER ", connections: {only: [\"/x[.]y/\"]}}]", 71, LATER},
 	{LINE_SERVERS, "virtual_servers: [{name: a, listen: \"10.12.170.5:465\"}]", 37, LATER},
-	{LINE_SERVERS, "virtual_servers: [{name: a, listen: \"[2001:db8::1]:25\"}]", 37, LATER},
 	{LINE_SERVERS, "virtual_servers: [{name: a, listen: mail.neulan.net}]", 37, LATER},
-	{LINE_PORTS, PORT ", gateway: \"2001:db8::1\"}]", 76, LATER},
-	{LINE_PORTS, "ports: [{device: d, addresses: [10.12.170.5/24, \"2001:db8::5/64\"]}]", 49,
-		LATER},
 	{LINE_ROUTES, "routes: [{domains: [\"*\"], to: mx}]", 31, "routing by MX is " LATER},
 	{LINE_GUARANTEES,
 		"guarantees: [{vserver: a, relays_without_login: {only: [], names: [x]}}]", 60,
@@ -132,6 +130,25 @@ static const struct {
 		"is a port already on line 1"},
 	{LINE_PORTS, PORT ", gateway: 10.13.0.1}]", 76, "in no subnet of this port"},
 	{LINE_PORTS, PORT ", gateway: 10.12.170.74}]", 76, "is an address of this server"},
+	{LINE_PORTS, PORT ", gateway: \"2001:db8::1\"}]", 76, "in no subnet of this port"},
+	{LINE_PORTS, PORT ", gateway: \"fe80::1\"}]", 76, "in no subnet of this port"},
+	{LINE_PORTS, PORT6 ", gateway: \"2001:db8:13::1\"}]", 80, "in no subnet of this port"},
+	{LINE_PORTS, PORT6 ", gateway: [\"fe80::1\", \"2001:db8:12::1\"]}]", 92,
+		"one router of each family"},
+	{LINE_PORTS, PORT6 ", gateway: \"::ffff:10.12.170.1\"}]", 80, "IPv4 written as IPv6"},
+	{LINE_PORTS, PORT6 ", mtu: 1279}]", 18, "expected at least 1280"},
+	{LINE_PORTS, ADDRESS6("2001:db8:12::5"), 49, "such as 2001:db8:12::5/64"},
+	{LINE_PORTS, ADDRESS6("2001:db8:12::/64"), 49, "first of its subnet"},
+	{LINE_PORTS, ADDRESS6("fe80::5/64"), 49, "Postern makes that one itself"},
+	{LINE_PORTS, ADDRESS6("ff02::5/64"), 49, "no address that a machine can have"},
+	{LINE_PORTS, ADDRESS6("::1/128"), 49, "no address that a machine can have"},
+	{LINE_PORTS, ADDRESS6("2001::5/16"), 49, "larger than /32"},
+	{LINE_PORTS, ADDRESS6("::ffff:10.12.170.9/120"), 49, "IPv4 written as IPv6"},
+	{LINE_PORTS, ADDRESS6("2001:db8:12::5/129"), 49, "at most 128"},
+	{LINE_SERVERS, "virtual_servers: [{name: a, listen: \"[2001:db8::1]:25\"}]", 37,
+		"no address of any port"},
+	{LINE_SERVERS, "virtual_servers: [{name: a, listen: \"::ffff:10.12.170.5\"}]", 37,
+		"IPv4 written as IPv6"},
 	{LINE_PORTS, PORT ", mtu: 100}]", 72, "expected 576 to 9000"},
 	{LINE_PORTS, "ports: [{device: 'a b', addresses: [10.12.170.5/24]}]", 18, "without spaces"},
 	{LINE_PORTS, "ports: [{device: --vdev, addresses: [10.12.170.5/24]}]", 18, "PCI address"},
