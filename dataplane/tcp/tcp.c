@@ -88,7 +88,7 @@ void tcp_abort(struct tcp_conn *conn, uint64_t now_us)
 {
 	if (!tcp_conn_has_app(conn))
 		return;
-	tcp_output_reset(conn);
+	tcp_output_reset(conn, now_us);
 	tcp_conn_end(conn, TCP_CLOSED_ABORTED, now_us);
 }
 

@@ -31,6 +31,16 @@ static struct segment addressed(const struct tcp_conn *conn, uint32_t seq, uint8
 		.flags = flags};
 }
 
+// RFC 7323 3.2: on every segment once agreed on, RST among them.
+static void add_timestamp(const struct tcp_conn *conn, struct segment *s, uint64_t now_us)
+{
+	if (!tcp_conn_has(conn, TCP_F_TIMESTAMPS))
+		return;
+	s->options.has_timestamp = true;
+	s->options.tsval = tcp_rto_timestamp(conn, now_us);
+	s->options.tsecr = conn->ts_recent;
+}
+
 // Everything but SYN and RST acknowledges and shows the window; every owed ACK is paid by it.
 static struct segment acking(struct tcp_conn *conn, uint32_t seq, uint8_t flags, uint64_t now_us)
 {
@@ -38,11 +48,7 @@ static struct segment acking(struct tcp_conn *conn, uint32_t seq, uint8_t flags,
 
 	s.ack = conn->rcv_nxt;
 	s.window = tcp_window_offer(conn, (flags & SEGMENT_SYN) != 0);
-	if (tcp_conn_has(conn, TCP_F_TIMESTAMPS)) {
-		s.options.has_timestamp = true;
-		s.options.tsval = tcp_rto_timestamp(conn, now_us);
-		s.options.tsecr = conn->ts_recent;
-	}
+	add_timestamp(conn, &s, now_us);
 	conn->rcv_acked = conn->rcv_nxt;
 	conn->flags &= ~(uint32_t)TCP_F_ACK_NOW;
 	tcp_timer_on_ack_sent(conn);
@@ -259,13 +265,14 @@ void tcp_output_conn(struct tcp_conn *conn, uint64_t now_us)
 		send_ack(conn, now_us);
 }
 
-void tcp_output_reset(struct tcp_conn *conn)
+void tcp_output_reset(struct tcp_conn *conn, uint64_t now_us)
 {
 	struct segment s = addressed(conn, conn->snd_max, SEGMENT_RST | SEGMENT_ACK);
 
 	if (conn->state == TCP_ST_SYN_SENT)
 		return;
 	s.ack = conn->rcv_nxt;
+	add_timestamp(conn, &s, now_us);
 	conn->stack->counters.resets_out++;
 	emit(conn->stack, &s);
 }

@@ -20,7 +20,7 @@ void tcp_output_owed(struct tcp_conn *conn, uint64_t now_us);
 void tcp_output_again(struct tcp_conn *conn, struct segment_sack again, uint64_t now_us);
 
 // RST that the peer will take: its number is the next it expects if nothing was lost.
-void tcp_output_reset(struct tcp_conn *conn);
+void tcp_output_reset(struct tcp_conn *conn, uint64_t now_us);
 
 // Answer to a suspect segment (RFC 5961 7), at once; at most LIMIT_TCP_CHALLENGES of them in a second.
 void tcp_output_challenge(struct tcp_conn *conn, uint64_t now_us);

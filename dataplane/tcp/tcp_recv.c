@@ -129,7 +129,7 @@ static size_t take_in_order(struct tcp_conn *conn, struct slice in, bool *fresh,
 	if (!wants_data(conn)) {
 		if (used < in.len && conn->stack->config.reset_late_data &&
 			tcp_conn_has_app(conn)) {
-			tcp_output_reset(conn);
+			tcp_output_reset(conn, now_us);
 			tcp_conn_end(conn, TCP_CLOSED_ABORTED, now_us);
 			return in.len;
 		}

@@ -6,7 +6,6 @@
 enum {
 	INITIAL_US = 1000000,  // RFC 6298 2.1
 	SYN_LOST_US = 3000000, // RFC 6298 5.7
-	GRANULARITY_US = 1024, // tick of the wheel
 };
 
 void tcp_rto_on_sent(struct tcp_conn *conn, uint32_t end, uint64_t now_us)
@@ -79,10 +78,11 @@ static uint64_t base_us(const struct tcp_conn *conn)
 
 	uint64_t spread_us = 4 * (uint64_t)conn->rttvar_us;
 
-	if (spread_us < GRANULARITY_US)
-		spread_us = GRANULARITY_US;
-	spread_us += conn->srtt_us;
-	return spread_us < LIMIT_TCP_RTO_MIN_US ? LIMIT_TCP_RTO_MIN_US : spread_us;
+	// The least the spread may be, not the sum: a peer that delays its ACK does so on top of the round trip.
+	if (spread_us < LIMIT_TCP_RTO_MIN_US)
+		spread_us = LIMIT_TCP_RTO_MIN_US;
+	// 1 stands for 0, too: see sample().
+	return spread_us + (conn->srtt_us > 1 ? conn->srtt_us : 0);
 }
 
 uint64_t tcp_rto_us(const struct tcp_conn *conn)

@@ -140,7 +140,7 @@ static void peer_due(struct tcp_conn *conn, uint64_t now_us)
 		return;
 	}
 	if (conn->state == TCP_ST_FIN_WAIT_2 || gives_up(conn)) {
-		tcp_output_reset(conn);
+		tcp_output_reset(conn, now_us);
 		tcp_conn_end(conn, TCP_CLOSED_TIMEOUT, now_us);
 		return;
 	}
