@@ -40,6 +40,16 @@ uint32_t inside_mss(const struct tcp_conn *conn)
 	return conn->snd_mss;
 }
 
+uint32_t inside_rcv_mss(const struct tcp_conn *conn)
+{
+	return conn->rcv_mss;
+}
+
+uint32_t inside_offered(const struct tcp_conn *conn)
+{
+	return conn->rcv_adv - conn->rcv_nxt;
+}
+
 static bool is_half_open(const struct tcp_conn *conn)
 {
 	return conn->state == TCP_ST_SYN_RECEIVED && !tcp_conn_has(conn, TCP_F_ACTIVE);

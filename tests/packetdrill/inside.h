@@ -21,8 +21,12 @@ uint32_t inside_unsent(const struct tcp_conn *conn);
 // Our FIN is on its way, or waits for its turn: what a lingering close waits for.
 bool inside_fin_is_out(const struct tcp_conn *conn);
 
-// Octets of a full segment we send.
+// Octets of a full segment we send, and of one of the peer's.
 uint32_t inside_mss(const struct tcp_conn *conn);
+uint32_t inside_rcv_mss(const struct tcp_conn *conn);
+
+// Octets the peer may still send.
+uint32_t inside_offered(const struct tcp_conn *conn);
 
 // Handshakes that nobody will accept go without a word.
 void inside_forget_handshakes(struct tcp_stack *stack, uint16_t local_port, uint64_t now_us);

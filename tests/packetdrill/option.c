@@ -162,9 +162,16 @@ static int get_info(const struct sock *sock, void *value, socklen_t *octets)
 	} u;
 
 	memset(&u, 0, sizeof(u));
-	if (sock->conn != NULL)
+	if (sock->conn != NULL) {
 		inside_info(sock->conn, &u.info);
-	else
+		u.info.tcpi_last_data_recv =
+			(uint32_t)((sock->world->now_us - sock->asked_us) / 1000);
+		u.info.tcpi_last_data_sent =
+			(uint32_t)((sock->world->now_us - sock->answered_us) / 1000);
+		if (sock->options[OPTION_MAXSEG] != 0 &&
+			u.info.tcpi_advmss > (uint32_t)sock->options[OPTION_MAXSEG])
+			u.info.tcpi_advmss = (uint32_t)sock->options[OPTION_MAXSEG];
+	} else
 		u.info.tcpi_state = sock->state == SOCK_LISTENING ? 10 : 7;
 	return put(value, octets, &u, sizeof(u));
 }
@@ -342,14 +349,17 @@ int option_set(struct sock *sock, struct option_name which, const void *value, s
 		return -ENOPROTOOPT;
 	if (row < 0)
 		return set_special(sock, which, value, octets);
-	if (octets < sizeof(number))
+	// As Linux does: the options of IPv4 may come as one octet.
+	if (octets < sizeof(number) && (which.level != IPPROTO_IP || octets == 0))
 		return -EINVAL;
-	if (user_get(&number, value, sizeof(number)) < 0)
+	if (user_get(&number, value, octets < sizeof(number) ? 1 : sizeof(number)) < 0)
 		return -EFAULT;
 	error = check_number(sock, row, &number);
 	if (error < 0)
 		return error;
 	sock->options[row] = number;
+	if (row == OPTION_NODELAY && number != 0)
+		sock_push(sock);
 	sock_apply_options(sock);
 	return 0;
 }

@@ -27,6 +27,7 @@ static const struct row rows[] = {
 	{"sndbuf", AT(sndbuf), "tcp_wmem", 1},
 	{"syn_retries", AT(syn_retries), "tcp_syn_retries", 0},
 	{"notsent", AT(notsent), "tcp_notsent_lowat", 0},
+	{"syncookies", AT(syncookies), "tcp_syncookies", 0},
 	{"sysctl", AT(sysctl), NULL, 0},
 	{"trace", AT(trace), NULL, 0},
 };

@@ -127,7 +127,7 @@ struct sock *sock_first_to_accept(const struct sock *listener)
 	return first;
 }
 
-bool sock_backlog_is_full(const struct sock *listener)
+static bool backlog_is_full(const struct sock *listener)
 {
 	int waiting = 0;
 
@@ -232,10 +232,37 @@ void sock_apply_options(struct sock *sock)
 	tcp_set_receive_window(sock->conn, receive_room(sock));
 }
 
+void sock_push(struct sock *sock)
+{
+	sock->more = false;
+	if (sock->conn == NULL)
+		return;
+	tcp_set_small(sock->conn, TCP_SMALL_AT_ONCE);
+	world_flush(sock->world);
+}
+
+// As Linux does: reading alone announces a window only when that doubles it, or when a sender may be waiting for it. Every
+// other segment offers what there is (on_data()).
 void sock_consumed(struct sock *sock)
 {
-	if (sock->conn != NULL)
-		tcp_set_receive_window(sock->conn, receive_room(sock));
+	uint32_t offered, room = receive_room(sock);
+
+	if (sock->conn == NULL)
+		return;
+	offered = inside_offered(sock->conn);
+	if (room / 2 >= offered || offered < 2 * inside_rcv_mss(sock->conn))
+		tcp_set_receive_window(sock->conn, room);
+}
+
+// As Linux does: a full queue makes the peer try again later.
+static enum tcp_welcome on_accept(void *user, const struct segment *s, uint64_t now_us)
+{
+	const struct sock *listener = sock_listener(user, &s->dst, s->dst_port);
+
+	(void)now_us;
+	if (listener == NULL)
+		return TCP_REFUSE;
+	return backlog_is_full(listener) ? TCP_IGNORE : TCP_WELCOME;
 }
 
 static void on_opened_passive(struct world *world, struct tcp_conn *conn)
@@ -295,7 +322,8 @@ static void choose_ack_policy(struct sock *sock, uint64_t now_us)
 
 void sock_answers(struct sock *sock)
 {
-	if (sock->world->now_us - sock->asked_us < ANSWERS_WITHIN_US)
+	sock->answered_us = sock->world->now_us;
+	if (sock->answered_us - sock->asked_us < ANSWERS_WITHIN_US)
 		sock->talks = true;
 }
 
@@ -369,7 +397,8 @@ static void on_closed(void *user, struct tcp_conn *conn, enum tcp_close_reason w
 	sock_release(sock);
 }
 
-const struct tcp_app sock_app = {.opened = on_opened,
+const struct tcp_app sock_app = {.accept = on_accept,
+	.opened = on_opened,
 	.data = on_data,
 	.acked = on_acked,
 	.peer_closed = on_peer_closed,
@@ -380,11 +409,13 @@ const struct tcp_app sock_app = {.opened = on_opened,
 size_t sock_send_space(const struct sock *sock)
 {
 	uint32_t most = option_send_octets(sock), queued = inside_queued(sock->conn);
+	uint32_t notsent = option_notsent(sock), unsent = inside_unsent(sock->conn);
 	size_t space = tcp_send_space(sock->conn);
 
-	if (queued >= most || inside_unsent(sock->conn) >= option_notsent(sock))
+	if (queued >= most || unsent >= notsent)
 		return 0;
-	return most - queued < space ? most - queued : space;
+	space = most - queued < space ? most - queued : space;
+	return notsent - unsent < space ? notsent - unsent : space;
 }
 
 // As Linux does: a third has to be free, so that a writer is not woken for crumbs.

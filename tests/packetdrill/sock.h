@@ -62,12 +62,12 @@ struct sock {
 	bool shut_send;    // shutdown(), or the connection is over
 	bool more;         // the last send said MSG_MORE
 	bool talks; // it answers soon after it was asked, so that an ACK may wait for the answer
-	uint32_t quick_acks; // ACKs that have not waited
-	uint64_t asked_us;   // when octets arrived last
-	bool no_space;       // found full by a writer or a poll
-	int error;           // SO_ERROR
-	uint32_t syns;       // of connect(), that left
-	bool given_up;       // one more was about to leave
+	uint32_t quick_acks;            // ACKs that have not waited
+	uint64_t asked_us, answered_us; // when octets arrived last, and were sent
+	bool no_space;                  // found full by a writer or a poll
+	int error;                      // SO_ERROR
+	uint32_t syns;                  // of connect(), that left
+	bool given_up;                  // one more was about to leave
 
 	// What epoll's edges are made of: how often it became readable, writable, or something else
 	uint32_t edges_in, edges_out, edges_any;
@@ -94,7 +94,6 @@ struct sock *sock_find(const struct world *world, int fd);
 
 // Who listens there; NULL: nobody.
 struct sock *sock_listener(const struct world *world, const struct ip_addr *local, uint16_t port);
-bool sock_backlog_is_full(const struct sock *listener);
 
 // The first that waits to be accepted and may be; NULL: none.
 struct sock *sock_first_to_accept(const struct sock *listener);
@@ -118,6 +117,9 @@ bool sock_is_writable(const struct sock *sock);
 
 // The options that the connection has to know, after one changed.
 void sock_apply_options(struct sock *sock);
+
+// What is held back leaves, corked or not.
+void sock_push(struct sock *sock);
 
 // Octets are about to be sent.
 void sock_answers(struct sock *sock);

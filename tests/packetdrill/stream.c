@@ -214,6 +214,9 @@ static bool give(struct stream_call *s)
 		if (!tcp_send(sock->conn, (struct slice){copy, n}, s->call.world->now_us))
 			break;
 		advance(s, n);
+		// What leaves at once does not count as unsent.
+		if (s->done < s->total)
+			world_flush(s->call.world);
 	}
 	return true;
 }

@@ -108,16 +108,12 @@ const struct tcp_env wire_env = {.emit = emit};
 
 static enum drop take_segment(struct world *world, struct segment *s)
 {
-	bool is_syn = (s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN;
 	struct sock *listener = sock_listener(world, &s->dst, s->dst_port);
 
 	if (s->flags & SEGMENT_SYN) {
 		restrict_options(&world->settings, &s->options);
 		cap_mss(&s->options, sock_on_wire_input(world, s).mss);
 	}
-	// As Linux does: a queue that is full makes the peer try again later.
-	if (is_syn && listener != NULL && sock_backlog_is_full(listener))
-		return DROP_CONN_TABLE_FULL;
 	return tcp_input(world->stack, s, listener != NULL, world->now_us);
 }
 

@@ -54,6 +54,7 @@ void world_begin(struct world *world)
 	assert(world->memory != NULL);
 	memset(world->memory, 0, octets);
 	world->stack = tcp_stack_init(world->memory, &config, world->now_us);
+	tcp_stack_set_cookies(world->stack, settings->syncookies == 2);
 }
 
 void world_free(struct world *world)
