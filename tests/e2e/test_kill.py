@@ -70,8 +70,9 @@ def check(sink, load):
     return twice
 
 
-def kill_under_load(program, restart=False):
-    rounds = 10 if lab_module.FULL else 3
+def kill_under_load(program, restart=False, rounds=3):
+    """program: whose processes, None: all, at once."""
+    rounds = 10 if lab_module.FULL else rounds
     with Lab() as lab:
         sink = Sink(lab)
         lab.start_postern()
@@ -84,7 +85,7 @@ def kill_under_load(program, restart=False):
             if restart:
                 lab.posternd.wait(5)
                 lab.start_postern()
-            wait_for(f'service after the kill of {program}', lambda: len(load.acknowledged) > before + 5, 20)
+            wait_for(f'service after the kill of {program or "all"}', lambda: len(load.acknowledged) > before + 5, 20)
         load.finish()
         twice = check(sink, load)
         # At most what was under way to the next hop can come again: one mail for each delivery connection and kill.
@@ -106,6 +107,31 @@ def test_postern_deliver():
 
 def test_posternd():
     kill_under_load('posternd', restart=True)
+
+
+def test_all_processes_at_once():
+    kill_under_load(None, restart=True, rounds=2)
+
+
+def test_stop_under_load():
+    """An orderly stop loses nothing, and sends nothing twice."""
+    with Lab() as lab:
+        sink = Sink(lab)
+        lab.start_postern()
+        load = Load(lab)
+        for _ in range(10 if lab_module.FULL else 2):
+            time.sleep(random.uniform(0.5, 1.5))
+            before = len(load.acknowledged)
+            began = time.monotonic()
+            expect(lab.stop_postern() == 0, 'exit status of a stop under load')
+            print(f'      | stopped after {time.monotonic() - began:.1f} s', flush=True)
+            expect(not lab.postern_pids(), f'left behind: {lab.postern_pids()}')
+            expect(len(load.acknowledged) > 10, 'there was no load')
+            lab.start_postern()
+            wait_for('service after a stop', lambda: len(load.acknowledged) > before + 5, 20)
+        load.finish()
+        twice = check(sink, load)
+        expect(twice == 0, f'{twice} duplicates though every process ended in order')
 
 
 def time_back(lab, program):
