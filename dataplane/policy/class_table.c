@@ -1,222 +1,253 @@
 #include "policy/class_table.h"
 
 #include <assert.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include <rte_fib.h>
 #include <rte_malloc.h>
-#include <rte_random.h>
+
+#include "config/address_key.h"
+#include "policy/class_tree.h"
 
 enum {
-	V4_MAPPED_LEN = 96,
-	V4_BITS = 32,
-	GROUP_LEN = 24,         // DIR24_8 spends a group on each /24 that holds a longer prefix
-	FIB_GROUPS_MOST = 8192, // 8 MiB of groups; more: single addresses go to the hash
-	GROUPS_SPARE = 16,      // the fib keeps some for itself
+	WORD_BITS = 64,
+	V4_SHIFT = 32,
+	LINE_OCTETS = 64,
+	RANGES_FIRST = 64,
 };
 
-// class + 1, so that zeroed memory is free slots.
-struct single {
-	uint32_t addr, class_plus_1;
-};
+// In the tree of upper halves: the root of a tree of lower halves.
+#define VALUE_LOWER (UINT32_C(1) << 30)
 
 struct class_table {
-	struct rte_fib *fib;
-	const struct snapshot *snapshot; // v6 asks its trie
-	struct single *singles;          // open addressing; NULL: all are in the fib
-	uint64_t multiplier; // odd and random: lists may come from feeds that strangers write
-	unsigned shift;
-	uint32_t mask;
+	uint32_t v4, v6; // roots
+	uint32_t count;
+	_Alignas(LINE_OCTETS) struct class_tree_line lines[];
 };
 
-// What the trie holds for v4, counted before anything is reserved.
-struct census {
-	uint32_t routes, singles, class_default;
-	uint32_t groups, groups_without_singles;
-	uint32_t last_group, last_group_without_singles;
-};
+// ---- Lookup
 
-static bool in_v4(const struct ip_addr *addr, uint8_t len)
+uint32_t class_table_lookup(const struct class_table *table, const struct ip_addr *client)
 {
-	return len >= V4_MAPPED_LEN && ip_addr_is_v4(addr);
+	const address_key key = address_key_of(client);
+	uint32_t value;
+
+	if (address_key_is_v4(key))
+		return class_tree_find(table->lines, table->v4, (uint64_t)key << V4_SHIFT);
+	value = class_tree_find(table->lines, table->v6, (uint64_t)(key >> WORD_BITS));
+	if ((value & VALUE_LOWER) == 0)
+		return value;
+	return class_tree_find(table->lines, value & ~VALUE_LOWER, (uint64_t)key);
 }
 
-// Nodes come in order of address, so each /24 is entered once.
-static void count_group(uint32_t group, uint32_t *last, uint32_t *count)
+void class_table_prefetch(const struct class_table *table, const struct ip_addr *client)
 {
-	if (*count > 0 && *last == group)
-		return;
-	*last = group;
-	(*count)++;
-}
+	const address_key key = address_key_of(client);
 
-static bool count(void *user, const struct ip_addr *addr, uint8_t len, uint32_t class)
-{
-	struct census *census = user;
-
-	if (!in_v4(addr, len))
-		return true;
-	const unsigned depth = (unsigned)len - V4_MAPPED_LEN;
-	const uint32_t group = ip_addr_v4(addr) >> (V4_BITS - GROUP_LEN);
-
-	if (depth == 0)
-		census->class_default = class;
-	census->routes++;
-	if (depth > GROUP_LEN)
-		count_group(group, &census->last_group, &census->groups);
-	if (depth > GROUP_LEN && depth < V4_BITS)
-		count_group(group, &census->last_group_without_singles,
-			&census->groups_without_singles);
-	census->singles += depth == V4_BITS;
-	return true;
-}
-
-static uint32_t slot_of(const struct class_table *table, uint32_t addr)
-{
-	return (uint32_t)((addr * table->multiplier) >> table->shift);
-}
-
-static void add_single(struct class_table *table, uint32_t addr, uint32_t class)
-{
-	uint32_t at = slot_of(table, addr);
-
-	while (table->singles[at].class_plus_1 != 0)
-		at = (at + 1) & table->mask;
-	table->singles[at] = (struct single){addr, class + 1};
-}
-
-struct filling {
-	struct class_table *table;
-	bool failed;
-};
-
-static bool fill(void *user, const struct ip_addr *addr, uint8_t len, uint32_t class)
-{
-	struct filling *filling = user;
-	struct class_table *table = filling->table;
-
-	if (!in_v4(addr, len) || len == V4_MAPPED_LEN)
-		return true;
-	const uint8_t depth = (uint8_t)(len - V4_MAPPED_LEN);
-
-	if (depth == V4_BITS && table->singles != NULL)
-		add_single(table, ip_addr_v4(addr), class);
+	if (address_key_is_v4(key))
+		class_tree_prefetch(table->lines, table->v4, (uint64_t)key << V4_SHIFT);
 	else
-		filling->failed = rte_fib_add(table->fib, ip_addr_v4(addr), depth, class) != 0;
-	return !filling->failed;
+		class_tree_prefetch(table->lines, table->v6, (uint64_t)(key >> WORD_BITS));
 }
 
-// The narrowest entries that hold every class and every group: the table has 16 million of them, so the width is what a start pays
-// in page faults and a lookup in cache misses. One bit of an entry says which of the two it is.
-static enum rte_fib_dir24_8_nh_sz entry_width(const struct class_table *table, uint32_t groups)
-{
-	const uint32_t most =
-		groups > table->snapshot->class_count ? groups : table->snapshot->class_count;
+// ---- Prefixes to ranges
 
-	if (most < 1u << 7)
-		return RTE_FIB_DIR24_8_1B;
-	return most < 1u << 15 ? RTE_FIB_DIR24_8_2B : RTE_FIB_DIR24_8_4B;
+struct range {
+	address_key first;
+	uint32_t class;
+};
+
+// The ranges of one family, and the prefixes around the one that was seen last. They nest, so there is at most one of
+// each length.
+struct ranges {
+	bool of_v4, failed;
+	struct range *all;
+	uint32_t count, room;
+	unsigned depth;
+	struct {
+		address_key last;
+		uint32_t class;
+	} around[ADDRESS_KEY_BITS + 1];
+};
+
+static void grow(struct ranges *r)
+{
+	const uint32_t room = r->room > 0 ? 2 * r->room : RANGES_FIRST;
+	struct range *all = reallocarray(r->all, room, sizeof(all[0]));
+
+	r->failed = all == NULL;
+	if (all == NULL)
+		return;
+	r->all = all;
+	r->room = room;
 }
 
-static enum err create_fib(struct class_table *table, const struct census *census)
+static void add_range(struct ranges *r, address_key first, uint32_t class)
 {
-	static atomic_uint
-		serial; // rte_fib finds tables by name, and two live at once during a reload
-	const bool hashed = table->singles != NULL;
-	const uint32_t routes = census->routes - (hashed ? census->singles : 0);
-	const uint32_t groups = hashed ? census->groups_without_singles : census->groups;
-	struct rte_fib_conf conf = {
-		.type = RTE_FIB_DIR24_8,
-		.default_nh = census->class_default,
-		.max_routes = (int)routes + 1,
-		.dir24_8 = {.nh_sz = entry_width(table, groups + GROUPS_SPARE),
-			.num_tbl8 = groups + GROUPS_SPARE},
-	};
-	char name[32];
-
-	(void)snprintf(name, sizeof(name), "class_%u", atomic_fetch_add(&serial, 1));
-	table->fib = rte_fib_create(name, SOCKET_ID_ANY, &conf);
-	return table->fib == NULL ? ERR_NO_MEMORY : ERR_OK;
+	if (r->count > 0 && r->all[r->count - 1].first == first)
+		r->count--; // a longer prefix begins there as well
+	if (r->count > 0 && r->all[r->count - 1].class == class)
+		return;
+	if (r->count == r->room)
+		grow(r);
+	if (!r->failed)
+		r->all[r->count++] = (struct range){first, class};
 }
 
-// At most half full.
-static enum err create_singles(struct class_table *table, uint32_t singles)
+// Close every prefix that ends before key: from there on the one around it holds.
+static void close_before(struct ranges *r, address_key key)
 {
-	unsigned bits = 1;
+	while (r->depth > 1 && r->around[r->depth - 1].last < key) {
+		const address_key next = r->around[r->depth - 1].last + 1;
 
-	while ((UINT64_C(1) << bits) < 2 * (uint64_t)singles)
-		bits++;
-	table->shift = 64 - bits;
-	table->mask = (uint32_t)((UINT64_C(1) << bits) - 1);
-	table->multiplier = rte_rand() | 1;
-	table->singles = rte_zmalloc("class_singles", (size_t)sizeof(struct single) << bits, 64);
-	return table->singles == NULL ? ERR_NO_MEMORY : ERR_OK;
+		r->depth--;
+		add_range(r, next, r->around[r->depth - 1].class);
+	}
 }
 
-static enum err build(struct class_table *table)
+static bool on_prefix(void *user, const struct ip_addr *addr, uint8_t len, uint32_t class)
 {
-	struct census census = {0};
-	struct filling filling = {.table = table};
+	struct ranges *r = user;
+	const address_key first = address_key_of(addr);
 
-	snapshot_each_prefix(table->snapshot, count, &census);
-	if (census.groups > FIB_GROUPS_MOST && census.singles > 0)
-		TRY(create_singles(table, census.singles));
-	TRY(create_fib(table, &census));
-	snapshot_each_prefix(table->snapshot, fill, &filling);
-	return filling.failed ? ERR_NO_MEMORY : ERR_OK;
+	if ((len >= ADDRESS_KEY_V4_LEN && address_key_is_v4(first)) != r->of_v4)
+		return true;
+	close_before(r, first);
+	r->around[r->depth].last = address_key_last(first, len);
+	r->around[r->depth++].class = class;
+	add_range(r, first, class);
+	return !r->failed;
+}
+
+// False: no memory. The root of the family is always there, and first.
+static bool gather(struct ranges *r, const struct snapshot *snapshot, bool v4)
+{
+	*r = (struct ranges){.of_v4 = v4};
+	snapshot_each_prefix(snapshot, on_prefix, r);
+	close_before(r, v4 ? ADDRESS_KEY_V4_LAST : ADDRESS_KEY_MAX);
+	return !r->failed;
+}
+
+// ---- Ranges to trees
+
+// Room for halves of ranges: up to two of each, and the one before.
+static struct class_tree_range *halves_for(const struct ranges *r)
+{
+	return calloc(2 * (size_t)r->count + 1, sizeof(struct class_tree_range));
+}
+
+static uint32_t add_v4(struct class_tree *tree, const struct ranges *r)
+{
+	struct class_tree_range *halves = halves_for(r);
+	uint32_t root = 0;
+
+	tree->failed = tree->failed || halves == NULL;
+	for (uint32_t i = 0; halves != NULL && i < r->count; i++)
+		halves[i] = (struct class_tree_range){
+			(uint64_t)r->all[i].first << V4_SHIFT, r->all[i].class};
+	if (!tree->failed)
+		root = class_tree_add(tree, halves, r->count);
+	free(halves);
+	return root;
+}
+
+struct upper {
+	struct class_tree_range *halves;
+	uint32_t count;
+};
+
+// The last to speak of an address counts.
+static void add_upper(struct upper *upper, uint64_t first, uint32_t value)
+{
+	if (upper->count > 0 && upper->halves[upper->count - 1].first == first)
+		upper->count--;
+	if (upper->count == 0 || upper->halves[upper->count - 1].value != value)
+		upper->halves[upper->count++] = (struct class_tree_range){first, value};
+}
+
+// Ranges from i on that begin in one upper half: a value when the first begins where it does and is alone, else a tree for the lower
+// halves. Returns the range behind them.
+static uint32_t add_group(struct class_tree *tree, const struct ranges *r, uint32_t i,
+	struct upper *upper, struct class_tree_range *lower)
+{
+	const uint64_t word = (uint64_t)(r->all[i].first >> WORD_BITS);
+	uint32_t count = 0, end = i;
+
+	if ((uint64_t)r->all[i].first != 0)
+		lower[count++] = (struct class_tree_range){0, r->all[i - 1].class};
+	for (; end < r->count && r->all[end].first >> WORD_BITS == word; end++)
+		lower[count++] =
+			(struct class_tree_range){(uint64_t)r->all[end].first, r->all[end].class};
+	if (count == 1) {
+		add_upper(upper, word, lower[0].value);
+		return end;
+	}
+	add_upper(upper, word, VALUE_LOWER | class_tree_add(tree, lower, count));
+	if (word != UINT64_MAX)
+		add_upper(upper, word + 1, r->all[end - 1].class);
+	return end;
+}
+
+static uint32_t add_v6(struct class_tree *tree, const struct ranges *r)
+{
+	struct upper upper = {.halves = halves_for(r)};
+	struct class_tree_range *lower = halves_for(r);
+	uint32_t root = 0;
+
+	tree->failed = tree->failed || upper.halves == NULL || lower == NULL;
+	for (uint32_t i = 0; !tree->failed && i < r->count;)
+		i = add_group(tree, r, i, &upper, lower);
+	tree->failed = tree->failed || tree->count >= VALUE_LOWER;
+	if (!tree->failed)
+		root = class_tree_add(tree, upper.halves, upper.count);
+	free(upper.halves);
+	free(lower);
+	return root;
+}
+
+// Into memory of the lcores: huge pages, when there are any.
+static struct class_table *keep(const struct class_tree *tree)
+{
+	const size_t octets = tree->count * sizeof(tree->lines[0]);
+	struct class_table *table = rte_malloc("class_table", sizeof(*table) + octets, LINE_OCTETS);
+
+	if (table == NULL)
+		return NULL;
+	memcpy(table->lines, tree->lines, octets);
+	table->count = tree->count;
+	return table;
 }
 
 enum err class_table_build(const struct snapshot *snapshot, struct class_table **out)
 {
-	struct class_table *table = calloc(1, sizeof(*table));
+	struct class_tree tree = {0};
+	struct class_table *table;
+	struct ranges ranges;
+	uint32_t roots[2] = {0};
 
+	assert(snapshot->class_count < VALUE_LOWER);
+	for (unsigned v4 = 0; v4 < 2; v4++) {
+		tree.failed = !gather(&ranges, snapshot, v4) || tree.failed;
+		if (!tree.failed)
+			roots[v4] = v4 ? add_v4(&tree, &ranges) : add_v6(&tree, &ranges);
+		free(ranges.all);
+	}
+	table = tree.failed ? NULL : keep(&tree);
+	class_tree_free(&tree);
 	if (table == NULL)
 		return ERR_NO_MEMORY;
-	table->snapshot = snapshot;
-	const enum err e = build(table);
-
-	if (e != ERR_OK) {
-		class_table_free(table);
-		return e;
-	}
+	table->v6 = roots[0];
+	table->v4 = roots[1];
 	*out = table;
 	return ERR_OK;
 }
 
 void class_table_free(struct class_table *table)
 {
-	if (table == NULL)
-		return;
-	rte_fib_free(table->fib);
-	rte_free(table->singles);
-	free(table);
+	rte_free(table);
 }
 
-// 0: not there.
-static uint32_t find_single(const struct class_table *table, uint32_t addr)
+size_t class_table_octets(const struct class_table *table)
 {
-	for (uint32_t at = slot_of(table, addr);; at = (at + 1) & table->mask) {
-		const struct single single = table->singles[at];
-
-		if (single.class_plus_1 == 0 || single.addr == addr)
-			return single.class_plus_1;
-	}
-}
-
-uint32_t class_table_lookup(const struct class_table *table, const struct ip_addr *client)
-{
-	if (!ip_addr_is_v4(client))
-		return snapshot_class_of(table->snapshot, client);
-	uint32_t addr = ip_addr_v4(client);
-	uint64_t class;
-
-	// The hash is asked first but its miss is not waited for: both memory accesses are on their way at once.
-	const uint32_t single = table->singles == NULL ? 0 : find_single(table, addr);
-	const int failed = rte_fib_lookup_bulk(table->fib, &addr, &class, 1);
-
-	assert(failed == 0);
-	return single != 0 ? single - 1 : (uint32_t) class;
+	return sizeof(*table) + table->count * sizeof(table->lines[0]);
 }

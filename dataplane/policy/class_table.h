@@ -1,12 +1,12 @@
-// class_table.h - the lcores' lookup: address to class, one rte_fib for v4 (DIR24_8), built anew for each snapshot.
+// class_table.h - the lcores' lookup: address to class, by trees of cache lines (class_tree.h), built anew for each snapshot.
 //
-// rte_fib must not be changed under readers in DPDK 22.11, so a table is built from the snapshot's trie off the lcores,
-// published with it, and freed after all workers have passed a quiescent state.
-// Single addresses beyond what the fib's groups hold go to a hash beside it.
+// A table is never changed: it is built from the snapshot's trie off the lcores, published with it, and freed after all
+// workers have passed a quiescent state. Prefixes cut the addresses into ranges of one class each. v4 and the upper 64 bits of v6 have a tree;
+// where v6 prefixes longer than /64 begin, the lower 64 bits have one of their own.
 //
 // Thread:  build and free on the control thread; lookups on any lcore.
-// Memory:  EAL's (64 MiB a table and 1 KiB for each /24 that holds a longer prefix).
-// Blocks:  lookups never.
+// Memory:  EAL's: about 50 octets a prefix, at most 400.
+// Blocks:  lookups never. Cost: the root, which is in the cache, and mostly one cache line more.
 
 #pragma once
 
@@ -22,3 +22,9 @@ MUST_CHECK enum err class_table_build(const struct snapshot *snapshot, struct cl
 void class_table_free(struct class_table *table);
 
 uint32_t class_table_lookup(const struct class_table *table, const struct ip_addr *client);
+
+// A lookup of client comes soon: have what it will read brought into the cache.
+void class_table_prefetch(const struct class_table *table, const struct ip_addr *client);
+
+// For tests and bench: octets of EAL's memory it takes.
+size_t class_table_octets(const struct class_table *table);
