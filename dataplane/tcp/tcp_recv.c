@@ -296,8 +296,6 @@ enum drop tcp_recv_segment(struct tcp_conn *conn, const struct segment *s, uint6
 
 	if (conn->state == TCP_ST_CLOSED)
 		return drop;
-	if (again.left != again.right && tcp_conn_has(conn, TCP_F_SACK))
-		tcp_output_again(conn, again, now_us);
 	// The sender went beyond the window, or probes a shut one: it needs to hear where the edge is.
 	if (is_cut || drop == DROP_CONN_NO_BUFFER) {
 		conn->flags |= TCP_F_ACK_NOW;
@@ -307,5 +305,9 @@ enum drop tcp_recv_segment(struct tcp_conn *conn, const struct segment *s, uint6
 		take_fin(conn, now_us);
 	else if (in.len == 0 && (s->flags & SEGMENT_FIN) && conn->rcv_nxt != s->seq)
 		owe_dup_ack(conn);
+	// Last, so that it acknowledges FIN as well.
+	if (again.left != again.right && tcp_conn_has(conn, TCP_F_SACK) &&
+		conn->state != TCP_ST_CLOSED)
+		tcp_output_again(conn, again, now_us);
 	return drop;
 }
