@@ -25,13 +25,23 @@ void tcp_time_wait_enter(struct tcp_conn *conn, uint64_t now_us)
 	tcp_conn_retire(conn, TCP_CLOSED_ORDERLY, now_us);
 }
 
+// RFC 6191 2: a new SYN is held against the last timestamp of the old connection, those of its last ACKs too.
+static void take_timestamp(struct tcp_conn *conn, const struct segment_options *o)
+{
+	if (tcp_conn_has(conn, TCP_F_TIMESTAMPS) && o->has_timestamp &&
+		seq_lt(conn->ts_recent, o->tsval))
+		conn->ts_recent = o->tsval;
+}
+
 enum drop tcp_time_wait_segment(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
 {
 	// RFC 1337: a stray RST must not end the wait.
 	if (s->flags & SEGMENT_RST)
 		return DROP_TCP_SEQ;
-	if (segment_len(s) == 0 && s->seq == conn->rcv_nxt)
+	if (segment_len(s) == 0 && s->seq == conn->rcv_nxt) {
+		take_timestamp(conn, &s->options);
 		return DROP_NONE;
+	}
 	// The FIN again: our ACK was lost, and the wait begins again.
 	if ((s->flags & SEGMENT_FIN) && s->seq + segment_len(s) == conn->rcv_nxt) {
 		tcp_time_wait_unlink(conn);
