@@ -136,12 +136,30 @@ struct config_hop {
 	struct config_pos pos;
 };
 
+enum config_private {
+	CONFIG_PRIVATE_REFUSE,
+	CONFIG_PRIVATE_ALLOW,
+};
+
 struct config_route {
 	struct config_domain *domains; // "*" matches all; ".example.net" any name below
 	uint32_t domain_count;
 	struct config_hop *hops; // tried in order
 	uint32_t hop_count;
+	bool mx; // no hops: whom the domain names in the DNS
+	enum config_private mx_private;
 	struct config_pos pos;
+};
+
+struct config_server {
+	struct ip_addr addr;
+	uint16_t port;
+};
+
+struct config_dns {
+	struct config_server *servers; // none: the machine's own
+	uint32_t server_count;
+	const char *trust_anchor; // NULL: nothing is validated
 };
 
 struct config_delivery {
@@ -172,6 +190,7 @@ struct config {
 	struct config_route *routes;
 	uint32_t route_count;
 	struct config_delivery delivery;
+	struct config_dns dns;
 	struct config_vserver *vservers;
 	uint32_t vserver_count;
 	struct config_guarantee *guarantees;

@@ -65,6 +65,7 @@ static void note_start(enum schema_section section, void *base, struct config_po
 	case SCHEMA_SECTION_TOP:
 	case SCHEMA_SECTION_CONTROL:
 	case SCHEMA_SECTION_DELIVERY:
+	case SCHEMA_SECTION_DNS:
 	case SCHEMA_SECTION_CONNECTIONS:
 	case SCHEMA_SECTION_RELAY:
 	case SCHEMA_SECTION_LOG:

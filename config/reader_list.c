@@ -346,7 +346,7 @@ static const char *hop_wrong(struct reader *reader, const char *text, struct con
 	size_t len = 0;
 
 	if (strcmp(text, "mx") == 0)
-		return "routing by MX is " VALUE_LATER;
+		return "expected mx to be the only one";
 	hop->port = 25;
 	const char *wrong = value_endpoint(text, &host, &len, &hop->port);
 
@@ -364,6 +364,9 @@ static void read_hops(struct reader *reader, const struct schema_row *row,
 
 	if (!count_of(reader, row, node, &count))
 		return;
+	route->mx = count == 1 && strcmp(first_of(node)->text, "mx") == 0;
+	if (route->mx)
+		return;
 	route->hops = arena_take_array(reader->arena, count, sizeof(route->hops[0]));
 	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
 		struct config_hop *hop = &route->hops[route->hop_count];
@@ -373,6 +376,39 @@ static void read_hops(struct reader *reader, const struct schema_row *row,
 			continue;
 		hop->pos = at->pos;
 		route->hop_count++;
+	}
+}
+
+static const char *dns_server_wrong(
+	struct reader *reader, const char *text, struct config_server *server)
+{
+	const char *host = NULL;
+	size_t len = 0;
+
+	server->port = 53;
+	const char *wrong = value_endpoint(text, &host, &len, &server->port);
+
+	if (wrong != NULL)
+		return wrong;
+	return ip_addr_parse(part(reader, host, len), &server->addr) ? NULL : "expected an address";
+}
+
+static void read_dns_servers(struct reader *reader, const struct schema_row *row,
+	const struct yaml_node *node, void *base)
+{
+	struct config *config = base;
+	uint32_t count;
+
+	if (!count_of(reader, row, node, &count))
+		return;
+	config->dns.servers =
+		arena_take_array(reader->arena, count, sizeof(config->dns.servers[0]));
+	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+		struct config_server *server = &config->dns.servers[config->dns.server_count];
+
+		config->dns.server_count +=
+			member(reader, row, at) &&
+			reader_accept(reader, row, at, dns_server_wrong(reader, at->text, server));
 	}
 }
 
@@ -387,6 +423,7 @@ static reader_fn *const readers[SCHEMA_TYPE_COUNT] = {
 	[SCHEMA_INTERFACES] = read_interfaces,
 	[SCHEMA_GATEWAYS] = read_gateways,
 	[SCHEMA_HOPS] = read_hops,
+	[SCHEMA_DNS_SERVERS] = read_dns_servers,
 	[SCHEMA_GUARANTEED] = read_guaranteed,
 };
 

@@ -46,6 +46,7 @@ static void print_range(FILE *out, const struct schema_row *row)
 	case SCHEMA_LISTEN:
 	case SCHEMA_INTERFACES:
 	case SCHEMA_HOPS:
+	case SCHEMA_DNS_SERVERS:
 	case SCHEMA_MAPS:
 		(void)fprintf(out, "%lu to %lu entries", row->least, row->most);
 		return;

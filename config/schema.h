@@ -18,6 +18,7 @@
 	SECTION(PORT, "ports[]")                                                                   \
 	SECTION(ROUTE, "routes[]")                                                                 \
 	SECTION(DELIVERY, "delivery")                                                              \
+	SECTION(DNS, "dns")                                                                        \
 	SECTION(VSERVER, "virtual_servers[]")                                                      \
 	SECTION(CONNECTIONS, "virtual_servers[].connections")                                      \
 	SECTION(RELAY, "virtual_servers[].relay")                                                  \
@@ -59,6 +60,7 @@ enum schema_section {
 	TYPE(INTERFACES, "a list of addresses such as [10.12.170.5/24]")                           \
 	TYPE(GATEWAYS, "an address")                                                               \
 	TYPE(HOPS, "a list of servers such as [\"10.12.170.30:25\"]")                              \
+	TYPE(DNS_SERVERS, "a list of addresses such as [10.12.170.2]")                             \
 	TYPE(GUARANTEED, "nobody or {only: [...]}")                                                \
 	TYPE(MAP, "keys")                                                                          \
 	TYPE(MAPS, "a list of maps (- key: value)")                                                \

@@ -242,6 +242,7 @@ static void on_link_record(struct edge_process *p, const struct child_link_recor
 		break;
 	case CHILD_LINK_CONFIG:
 	case CHILD_LINK_READY:
+	case CHILD_LINK_LOOKUP: // of others
 		if (fd >= 0)
 			close(fd);
 		break;

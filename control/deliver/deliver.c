@@ -299,6 +299,10 @@ static void on_link_record(struct deliver *d, const struct child_link_record *re
 		channel_switch(d, fd);
 		return;
 	}
+	if (record->kind == CHILD_LINK_LOOKUP && fd >= 0) {
+		lookup_link_attach(d->hops.lookup, fd);
+		return;
+	}
 	if (record->kind == CHILD_LINK_CONFIG && fd >= 0)
 		configure(d, fd);
 	else if (record->kind == CHILD_LINK_STOP)
@@ -353,6 +357,7 @@ enum err deliver_start(struct deliver *d, uv_loop_t *loop)
 	TRY(spool_reader_open(disk_real(), d->config->spool, &d->reader));
 	outcomes_init(&d->outcomes, loop, &d->queue, d->log);
 	hop_pool_init(&d->hops, loop, &dispatch_hop_user, d);
+	d->hops.lookup = lookup_link_new(loop);
 	hop_pool_configure(&d->hops, d->config);
 	timers_start(d);
 	scan(d);

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "deliver/backoff.h"
 #include "deliver/log_line.h"
+#include "deliver/mx_address.h"
 #include "deliver/route.h"
 #include "spool/message_id.h"
 
@@ -133,7 +135,7 @@ static void on_done(void *user, struct transaction *t, const char *hop)
 	transaction_over(d, t);
 }
 
-static void on_unreachable(void *user, struct transaction *t, const char *why)
+static void on_unreachable(void *user, struct transaction *t, const char *why, bool final)
 {
 	struct deliver *d = user;
 	enum err e = transaction_load(t, d->reader);
@@ -142,7 +144,8 @@ static void on_unreachable(void *user, struct transaction *t, const char *why)
 		const char *address = e == ERR_OK ? t->spool->rcpts[t->rcpts[i]] : "?";
 
 		attempted(t->message, t->rcpts[i]);
-		deferred(d, t->message, &(struct verdict){t->rcpts[i], address, "", why});
+		(final ? refused : deferred)(
+			d, t->message, &(struct verdict){t->rcpts[i], address, "", why});
 	}
 	transaction_over(d, t);
 }
@@ -191,7 +194,15 @@ static enum err on_body(
 	return spool_reader_body(d->reader, t->spool, from, to, octets);
 }
 
+static bool allows(void *user, const struct ip_addr *addr)
+{
+	const struct deliver *d = user;
+
+	return mx_address_is_allowed(d->config, addr);
+}
+
 const struct hop_user dispatch_hop_user = {.load = on_load,
+	.allows = allows,
 	.body = on_body,
 	.done = on_done,
 	.unreachable = on_unreachable,
@@ -199,19 +210,30 @@ const struct hop_user dispatch_hop_user = {.load = on_load,
 
 // Routing
 
+// route NULL: it does not go now.
+struct way {
+	const struct config_route *route;
+	char *domain; // allocated; with a route by MX only
+};
+
+static bool is_same_way(const struct way *a, const struct way *b)
+{
+	return a->route == b->route && (a->domain == NULL || strcasecmp(a->domain, b->domain) == 0);
+}
+
 // The due recipients from `from` on that go the same way as that one, up to the bound.
-static struct transaction *gather(struct deliver *d, struct queue_message *m, uint32_t from,
-	const struct config_route *const *routes)
+static struct transaction *gather(
+	struct deliver *d, struct queue_message *m, uint32_t from, const struct way *ways)
 {
 	struct transaction *t;
 	uint32_t count = 0;
 
 	for (uint32_t i = from; i < m->rcpt_count; i++)
-		count += routes[i] == routes[from] && m->rcpts[i].state == QUEUE_WAITING;
+		count += is_same_way(&ways[i], &ways[from]) && m->rcpts[i].state == QUEUE_WAITING;
 	t = transaction_new(m, count < SMTP_CLIENT_RCPTS_MAX ? count : SMTP_CLIENT_RCPTS_MAX);
 	count = 0;
 	for (uint32_t i = from; i < m->rcpt_count && count < t->count; i++) {
-		if (routes[i] != routes[from] || m->rcpts[i].state != QUEUE_WAITING)
+		if (!is_same_way(&ways[i], &ways[from]) || m->rcpts[i].state != QUEUE_WAITING)
 			continue;
 		queue_rcpt_sending(&d->queue, m, i);
 		t->rcpts[count++] = i;
@@ -239,36 +261,40 @@ static bool is_routable(struct deliver *d, struct queue_message *m,
 	return true;
 }
 
-// Fills in where each due recipient goes, NULL for those that do not go now.
+// Fills in where each due recipient goes.
 static void route_due(struct deliver *d, struct queue_message *m, const struct spool_message *spool,
-	const struct config_route **routes)
+	struct way *ways)
 {
 	int64_t now_ms = (int64_t)uv_now(d->loop);
 
 	for (uint32_t i = 0; i < m->rcpt_count; i++) {
 		if (m->rcpts[i].state != QUEUE_WAITING || m->rcpts[i].next_ms > now_ms)
 			continue;
-		routes[i] = route_of_recipient(d->config, spool->vserver, spool->rcpts[i]);
-		if (!is_routable(d, m, spool, i, routes[i]))
-			routes[i] = NULL;
+		ways[i].route = route_of_recipient(d->config, spool->vserver, spool->rcpts[i]);
+		if (!is_routable(d, m, spool, i, ways[i].route))
+			ways[i].route = NULL;
+		else if (ways[i].route->mx)
+			ways[i].domain =
+				strdup(route_domain(d->config, spool->vserver, spool->rcpts[i]));
 	}
 }
 
 // Takes spool.
 static void send_all(struct deliver *d, struct queue_message *m, struct spool_message *spool,
-	const struct config_route *const *routes)
+	const struct way *ways)
 {
 	for (uint32_t i = 0; i < m->rcpt_count; i++) {
+		const struct hop_way way = {ways[i].route, ways[i].domain};
 		struct transaction *t;
 
 		// A hop that is down answers at once: those it answered for wait again, until later.
-		if (routes[i] == NULL || m->rcpts[i].state != QUEUE_WAITING ||
+		if (way.route == NULL || m->rcpts[i].state != QUEUE_WAITING ||
 			m->rcpts[i].next_ms > (int64_t)uv_now(d->loop))
 			continue;
-		t = gather(d, m, i, routes);
+		t = gather(d, m, i, ways);
 		t->spool = spool;
 		spool = NULL;
-		hop_pool_put(&d->hops, routes[i], t);
+		hop_pool_put(&d->hops, &way, t);
 	}
 	if (spool != NULL)
 		spool_message_free(spool);
@@ -297,7 +323,7 @@ static void set_aside(struct deliver *d, struct queue_message *m, enum err e)
 
 static void dispatch(struct deliver *d, struct queue_message *m)
 {
-	const struct config_route **routes;
+	struct way *ways;
 	struct spool_message *spool = NULL;
 	enum err e = message_read(d, m, &spool);
 
@@ -305,11 +331,15 @@ static void dispatch(struct deliver *d, struct queue_message *m)
 		set_aside(d, m, e);
 		return;
 	}
-	routes = calloc(m->rcpt_count, sizeof(const struct config_route *));
-	assert(routes != NULL);
-	route_due(d, m, spool, routes);
-	send_all(d, m, spool, routes);
-	free(routes);
+	const uint32_t count = m->rcpt_count;
+
+	ways = calloc(count, sizeof(ways[0]));
+	assert(ways != NULL);
+	route_due(d, m, spool, ways);
+	send_all(d, m, spool, ways);
+	for (uint32_t i = 0; i < count; i++)
+		free(ways[i].domain);
+	free(ways);
 	queue_message_place(&d->queue, m);
 	bounce_go(&d->bounces);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "deliver/hop_conn.h"
 #include "deliver/hop_dial.h"
@@ -14,6 +15,8 @@ struct hop_dest {
 	struct hop_pool *pool;
 	struct hop_dial_hop hops[HOP_DIAL_HOPS_MAX];
 	uint32_t hop_count;
+	char *domain; // instead of hops; NULL: none
+	bool is_private_allowed, final;
 	struct transaction *first, *last; // waiting
 	size_t waiting;
 	struct hop_conn *idle;
@@ -151,13 +154,14 @@ static struct transaction *on_dialled(void *user, struct hop_conn *conn)
 	return on_next(dest, conn);
 }
 
-static void on_dial_failed(void *user, const char *why)
+static void on_dial_failed(void *user, const char *why, bool final)
 {
 	struct hop_dest *dest = user;
 
 	dest->dials--;
 	dest->pool->connections--;
 	dest->down_until_ms = uv_now(dest->pool->loop) + HOP_DOWN_MS;
+	dest->final = final;
 	snprintf(dest->why, sizeof(dest->why), "%s", why);
 	dest_go(dest);
 }
@@ -170,8 +174,17 @@ static void on_hop_failed(void *user, const char *hop, const char *why)
 	log_line("hop=%s status=unreachable text=%s", hop, log_line_quote(why, text));
 }
 
-static const struct hop_dial_owner dial_owner = {
-	.dialled = on_dialled, .failed = on_dial_failed, .hop_failed = on_hop_failed};
+static bool allows(void *user, const struct ip_addr *addr)
+{
+	const struct hop_dest *dest = user;
+
+	return dest->is_private_allowed || dest->pool->calls->allows(dest->pool->user, addr);
+}
+
+static const struct hop_dial_owner dial_owner = {.dialled = on_dialled,
+	.failed = on_dial_failed,
+	.allows = allows,
+	.hop_failed = on_hop_failed};
 
 static void dial(struct hop_dest *dest)
 {
@@ -186,6 +199,8 @@ static void dial(struct hop_dest *dest)
 						 .helo = pool->helo},
 			.hops = dest->hops,
 			.hop_count = dest->hop_count,
+			.domain = dest->domain,
+			.lookup = pool->lookup,
 			.owner = &dial_owner,
 			.user = dest});
 }
@@ -203,7 +218,7 @@ static void give_up_waiting(struct hop_dest *dest)
 	struct transaction *t;
 
 	while ((t = pop(dest)) != NULL)
-		pool->calls->unreachable(pool->user, t, dest->why);
+		pool->calls->unreachable(pool->user, t, dest->why, dest->final);
 }
 
 static void feed_idle(struct hop_dest *dest)
@@ -236,11 +251,16 @@ static void dest_go(struct hop_dest *dest)
 		dial(dest);
 }
 
-static bool is_same(const struct hop_dest *dest, const struct config_route *route)
+static bool is_same(const struct hop_dest *dest, const struct hop_way *way)
 {
+	const struct config_route *route = way->route;
 	uint32_t count =
 		route->hop_count < HOP_DIAL_HOPS_MAX ? route->hop_count : HOP_DIAL_HOPS_MAX;
 
+	if (dest->domain != NULL || way->domain != NULL)
+		return dest->domain != NULL && way->domain != NULL &&
+		       dest->is_private_allowed == (route->mx_private == CONFIG_PRIVATE_ALLOW) &&
+		       strcasecmp(dest->domain, way->domain) == 0;
 	if (dest->hop_count != count)
 		return false;
 	for (uint32_t i = 0; i < count; i++)
@@ -250,12 +270,16 @@ static bool is_same(const struct hop_dest *dest, const struct config_route *rout
 	return true;
 }
 
-static struct hop_dest *dest_new(struct hop_pool *pool, const struct config_route *route)
+static struct hop_dest *dest_new(struct hop_pool *pool, const struct hop_way *way)
 {
+	const struct config_route *route = way->route;
 	struct hop_dest *dest = calloc(1, sizeof(*dest));
 
 	assert(dest != NULL);
 	dest->pool = pool;
+	dest->is_private_allowed = route->mx_private == CONFIG_PRIVATE_ALLOW;
+	if (way->domain != NULL)
+		dest->domain = strdup(way->domain);
 	for (uint32_t i = 0; i < route->hop_count && i < HOP_DIAL_HOPS_MAX; i++) {
 		dest->hops[i] =
 			(struct hop_dial_hop){strdup(route->hops[i].host), route->hops[i].port};
@@ -266,18 +290,19 @@ static struct hop_dest *dest_new(struct hop_pool *pool, const struct config_rout
 	return dest;
 }
 
-static struct hop_dest *dest_find(struct hop_pool *pool, const struct config_route *route)
+static struct hop_dest *dest_find(struct hop_pool *pool, const struct hop_way *way)
 {
 	for (struct hop_dest *dest = pool->dests; dest != NULL; dest = dest->next)
-		if (is_same(dest, route))
+		if (is_same(dest, way))
 			return dest;
-	return dest_new(pool, route);
+	return dest_new(pool, way);
 }
 
 static void dest_free(struct hop_dest *dest)
 {
 	for (uint32_t i = 0; i < dest->hop_count; i++)
 		free(dest->hops[i].host);
+	free(dest->domain);
 	free(dest);
 }
 
@@ -330,9 +355,9 @@ void hop_pool_set_concurrency(struct hop_pool *pool, uint32_t concurrency)
 		dest_go(dest);
 }
 
-void hop_pool_put(struct hop_pool *pool, const struct config_route *route, struct transaction *t)
+void hop_pool_put(struct hop_pool *pool, const struct hop_way *way, struct transaction *t)
 {
-	struct hop_dest *dest = dest_find(pool, route);
+	struct hop_dest *dest = dest_find(pool, way);
 
 	push_back(dest, t);
 	if (dest->waiting > HOP_LOADED_MAX)

@@ -16,6 +16,7 @@
 
 #include "base/ip_addr.h"
 #include "config/config.h"
+#include "deliver/lookup_link.h"
 #include "deliver/transaction.h"
 
 enum {
@@ -32,8 +33,11 @@ struct hop_user {
 		void *user, const struct transaction *t, uint64_t from, void *to, uint32_t octets);
 	// Every recipient has its result in t->mail. hop: who said so. The transaction is the user's again.
 	void (*done)(void *user, struct transaction *t, const char *hop);
-	// It was not tried, because the destination is down. The transaction is the user's again.
-	void (*unreachable)(void *user, struct transaction *t, const char *why);
+	// It was not tried, because the destination is down, or, final, will never take it: then why begins with reply and status
+	// code. The transaction is the user's again.
+	void (*unreachable)(void *user, struct transaction *t, const char *why, bool final);
+	// Whether mail may go to an address that a domain's MX records lead to.
+	bool (*allows)(void *user, const struct ip_addr *addr);
 	// It was not tried, and is to be routed again.
 	void (*recalled)(void *user, struct transaction *t);
 };
@@ -45,6 +49,7 @@ struct hop_pool {
 	const struct hop_user *calls;
 	void *user;
 	struct hop_dest *dests;
+	struct lookup_link *lookup;
 	uint32_t concurrency; // connections to one destination; 0: nothing is sent
 	unsigned connect_timeout_s;
 	struct ip_addr source;
@@ -65,7 +70,13 @@ void hop_pool_configure(struct hop_pool *pool, const struct config *config);
 // 0: nothing more is sent, and everything that waits is recalled.
 void hop_pool_set_concurrency(struct hop_pool *pool, uint32_t concurrency);
 
-void hop_pool_put(struct hop_pool *pool, const struct config_route *route, struct transaction *t);
+// Where a mail goes: the hops of a route, or, when the route says mx, those of the recipients' domain.
+struct hop_way {
+	const struct config_route *route;
+	const char *domain; // NULL: the route's hops
+};
+
+void hop_pool_put(struct hop_pool *pool, const struct hop_way *way, struct transaction *t);
 
 // Start no mail any more; hop_pool.in_flight falls to 0.
 void hop_pool_stop(struct hop_pool *pool);

@@ -5,11 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	SMTP_PORT = 25,
+};
+
 struct hop_dial {
-	uv_getaddrinfo_t resolve;
 	uv_timer_t later; // the next try starts from the loop, so that failures do not nest
 	struct hop_dial_setup setup;
 	char helo[256]; // the pool's can change under us
+	char mx_names[LOOKUP_ITEMS][LOOKUP_NAME_OCTETS];
+	struct hop_dial_hop mx_hops[LOOKUP_ITEMS];
+	bool mx_known;
+	bool softly; // a hop failed in a way that may pass
 	uint32_t hop;
 	struct ip_addr addresses[HOP_DIAL_ADDRESSES_MAX];
 	uint32_t address_count, address;
@@ -58,7 +65,10 @@ static struct transaction *on_next(void *user, struct hop_conn *conn)
 
 static void on_conn_closed(void *user, struct hop_conn *conn, const char *why)
 {
-	hop_failed(user, conn->name, why);
+	struct hop_dial *dial = user;
+
+	dial->softly = true;
+	hop_failed(dial, conn->name, why);
 }
 
 // Before EHLO is answered there is no mail and no idle time; the other calls belong to the next owner.
@@ -66,20 +76,22 @@ static const struct hop_conn_owner conn_owner = {.next = on_next, .closed = on_c
 
 // Addresses
 
-static void address_add(struct hop_dial *dial, const struct sockaddr *sa)
+static void hop_failed_softly(struct hop_dial *dial, const char *hop, const char *why)
 {
-	struct ip_addr *a = &dial->addresses[dial->address_count];
+	dial->softly = true;
+	hop_failed(dial, hop, why);
+}
+
+static void address_add(struct hop_dial *dial, const struct ip_addr *addr)
+{
+	const struct hop_dial_setup *setup = &dial->setup;
 
 	if (dial->address_count == HOP_DIAL_ADDRESSES_MAX)
 		return;
-	if (sa->sa_family == AF_INET)
-		*a = ip_addr_from_v4(
-			ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr));
-	else if (sa->sa_family == AF_INET6)
-		memcpy(a->octets, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
-	else
+	if (setup->domain != NULL && setup->owner->allows != NULL &&
+		!setup->owner->allows(setup->user, addr))
 		return;
-	dial->address_count++;
+	dial->addresses[dial->address_count++] = *addr;
 }
 
 static void try_address(struct hop_dial *dial)
@@ -93,30 +105,87 @@ static void try_address(struct hop_dial *dial)
 	(void)hop_conn_open(setup, &conn_owner, dial);
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *answer)
+static void on_host(void *user, const struct lookup_answer *answer)
 {
-	struct hop_dial *dial = request->data;
+	struct hop_dial *dial = user;
 	const char *host = dial->setup.hops[dial->hop].host;
 
-	for (struct addrinfo *a = answer; a != NULL; a = a->ai_next)
-		address_add(dial, a->ai_addr);
-	uv_freeaddrinfo(answer);
+	for (uint32_t i = 0; answer->status == LOOKUP_FOUND && i < answer->count; i++)
+		address_add(dial, &answer->items[i].address);
 	if (dial->address_count > 0)
 		try_address(dial);
+	else if (answer->status == LOOKUP_FOUND)
+		hop_failed(
+			dial, host, "it has only addresses that a domain's mail is not taken to");
+	else if (answer->status == LOOKUP_NONE)
+		hop_failed(dial, host, "no such host, or it has no address");
 	else
-		hop_failed(dial, host, status < 0 ? uv_strerror(status) : "no address");
+		hop_failed_softly(dial, host, "its address is not known: no answer from the DNS");
 }
 
 static void resolve(struct hop_dial *dial)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	const char *host = dial->setup.hops[dial->hop].host;
-	int e;
 
-	dial->resolve.data = dial;
-	e = uv_getaddrinfo(dial->setup.conn.loop, &dial->resolve, on_resolved, host, NULL, &hints);
-	if (e < 0)
-		hop_failed(dial, host, uv_strerror(e));
+	if (!lookup_link_ask(dial->setup.lookup, LOOKUP_HOST, host, on_host, dial))
+		hop_failed_softly(dial, host, "too many names are being looked up");
+}
+
+// Hosts of a domain
+
+static void end(struct hop_dial *dial, bool final)
+{
+	dial->setup.owner->failed(dial->setup.user, dial->why, final);
+	dial_free(dial);
+}
+
+static void on_mx(void *user, const struct lookup_answer *answer)
+{
+	struct hop_dial *dial = user;
+	const char *domain = dial->setup.domain;
+	uint32_t count = answer->status == LOOKUP_FOUND ? answer->count : 0;
+
+	dial->mx_known = true;
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(dial->mx_names[i], answer->items[i].name, LOOKUP_NAME_OCTETS);
+		dial->mx_names[i][LOOKUP_NAME_OCTETS - 1] = '\0';
+		dial->mx_hops[i] = (struct hop_dial_hop){dial->mx_names[i], SMTP_PORT};
+	}
+	dial->setup.hops = dial->mx_hops;
+	dial->setup.hop_count = count;
+	if (count > 0) {
+		try_hop(dial);
+		return;
+	}
+	if (answer->status == LOOKUP_NULL_MX)
+		snprintf(dial->why, sizeof(dial->why), "556 5.1.10 %s takes no mail (null MX)",
+			domain);
+	else if (answer->status == LOOKUP_NONE)
+		snprintf(dial->why, sizeof(dial->why), "550 5.1.2 %s: no such domain", domain);
+	else
+		snprintf(dial->why, sizeof(dial->why),
+			"%s: its mail hosts are not known: no answer from the DNS", domain);
+	end(dial, answer->status != LOOKUP_DEFER);
+}
+
+static void find_mx(struct hop_dial *dial)
+{
+	if (lookup_link_ask(dial->setup.lookup, LOOKUP_MX, dial->setup.domain, on_mx, dial))
+		return;
+	snprintf(dial->why, sizeof(dial->why), "too many names are being looked up");
+	end(dial, false);
+}
+
+// No host was left that could take it later either.
+static bool none_will(struct hop_dial *dial)
+{
+	char why[sizeof(dial->why)];
+
+	if (dial->setup.domain == NULL || dial->softly)
+		return false;
+	memcpy(why, dial->why, sizeof(why));
+	snprintf(dial->why, sizeof(dial->why), "550 5.4.4 %.500s", why);
+	return true;
 }
 
 static void try_hop(struct hop_dial *dial)
@@ -125,12 +194,17 @@ static void try_hop(struct hop_dial *dial)
 		try_address(dial);
 		return;
 	}
-	if (dial->hop >= dial->setup.hop_count) {
-		dial->setup.owner->failed(dial->setup.user, dial->why);
-		dial_free(dial);
+	if (dial->setup.domain != NULL && !dial->mx_known) {
+		find_mx(dial);
 		return;
 	}
-	if (ip_addr_parse(dial->setup.hops[dial->hop].host, &dial->addresses[0])) {
+	if (dial->hop >= dial->setup.hop_count) {
+		end(dial, none_will(dial));
+		return;
+	}
+	// What the DNS names is a name.
+	if (dial->setup.domain == NULL &&
+		ip_addr_parse(dial->setup.hops[dial->hop].host, &dial->addresses[0])) {
 		dial->address_count = 1;
 		try_address(dial);
 		return;

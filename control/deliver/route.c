@@ -69,11 +69,16 @@ static const char *home_domain(const struct config *config, const char *vserver)
 	return "";
 }
 
-const struct config_route *route_of_recipient(
-	const struct config *config, const char *vserver, const char *address)
+const char *route_domain(const struct config *config, const char *vserver, const char *address)
 {
 	// The last at sign: a quoted local part may hold one, a domain cannot.
 	const char *at = strrchr(address, '@');
 
-	return route_find(config, at != NULL ? at + 1 : home_domain(config, vserver));
+	return at != NULL ? at + 1 : home_domain(config, vserver);
+}
+
+const struct config_route *route_of_recipient(
+	const struct config *config, const char *vserver, const char *address)
+{
+	return route_find(config, route_domain(config, vserver, address));
 }

@@ -14,3 +14,6 @@ const struct config_route *route_find(const struct config *config, const char *d
 // server goes that took it.
 const struct config_route *route_of_recipient(
 	const struct config *config, const char *vserver, const char *address);
+
+// The domain that decides for a recipient; borrowed from address or the configuration.
+const char *route_domain(const struct config *config, const char *vserver, const char *address);

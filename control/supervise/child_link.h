@@ -1,11 +1,12 @@
 // child_link.h - the socket between the supervisor and each child (descriptor CHILD_LINK_FD in the child): fixed records, some
 // with a descriptor riding along (SCM_RIGHTS).
 //
-// Supervisor -> child: CHANNEL (new seqpacket end towards the other child; replaces the one before), CONFIG (to deliver: a new running
+// Supervisor -> child: CHANNEL (new seqpacket end towards the other child; replaces the one before; to postern-lookup: one more asker),
+// LOOKUP (new seqpacket end towards postern-lookup; replaces the one before), CONFIG (to deliver and lookup: a new running
 // configuration, a memfd), RELOAD (to edge, with the configuration file as
 // the supervisor, who may read it, has just read it: a sealed memfd), STOP (drain and exit 0).
 // Child -> supervisor: READY, CONFIG (from edge: this memfd is the running configuration now; the supervisor keeps it for children it starts
-// later and hands it to deliver; it never reads it, and takes it only sealed, config_memfd.h), STOP (the operator said
+// later and hands it to the others; it never reads it, and takes it only sealed, config_memfd.h), STOP (the operator said
 // `posternctl stop`: as if the supervisor had got SIGTERM).
 //
 // End of file at a child means that the supervisor is gone: the child exits at once (nothing acknowledged is lost by that).
@@ -33,6 +34,7 @@ enum child_link_kind {
 	CHILD_LINK_RELOAD,
 	CHILD_LINK_STOP,
 	CHILD_LINK_READY,
+	CHILD_LINK_LOOKUP,
 };
 
 struct child_link_record {

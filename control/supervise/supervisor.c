@@ -20,6 +20,7 @@
 enum {
 	EDGE,
 	DELIVER,
+	LOOKUP,
 	CHILDREN,
 	CHANNEL_OCTETS = 4 << 20, // of committed messages that may wait between edge and deliver
 	RECORDS_A_TURN = 64,      // from one child, so that none keeps the others waiting
@@ -88,24 +89,44 @@ static void tell_config(const struct child *child, int memfd)
 	close(own);
 }
 
-// A new pair between edge and deliver, whenever one of them is new.
-static void connect_children(const struct supervisor *s)
+// Which children speak with each other, and what each is told about its end.
+static const struct {
+	int child[2];
+	enum child_link_kind kind[2];
+} channels[] = {
+	{{EDGE, DELIVER}, {CHILD_LINK_CHANNEL, CHILD_LINK_CHANNEL}},
+	{{DELIVER, LOOKUP}, {CHILD_LINK_LOOKUP, CHILD_LINK_CHANNEL}},
+};
+
+static void connect_two(const struct supervisor *s, size_t which)
 {
+	const struct child *children[2] = {
+		&s->children[channels[which].child[0]], &s->children[channels[which].child[1]]};
 	int pair[2], octets = CHANNEL_OCTETS;
 
-	if (s->children[EDGE].pid == 0 || s->children[DELIVER].pid == 0)
+	if (children[0]->pid == 0 || children[1]->pid == 0)
 		return;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
-		fprintf(stderr, "posternd: no channel between the children: %s\n", strerror(errno));
+		fprintf(stderr, "posternd: no channel between %s and %s: %s\n", children[0]->name,
+			children[1]->name, strerror(errno));
 		return;
 	}
-	for (int end = 0; end < 2; end++)
+	for (int end = 0; end < 2; end++) {
 		if (setsockopt(pair[end], SOL_SOCKET, SO_SNDBUFFORCE, &octets, sizeof(octets)) < 0)
 			setsockopt(pair[end], SOL_SOCKET, SO_SNDBUF, &octets, sizeof(octets));
-	tell(&s->children[EDGE], CHILD_LINK_CHANNEL, pair[0]);
-	tell(&s->children[DELIVER], CHILD_LINK_CHANNEL, pair[1]);
+		tell(children[end], channels[which].kind[end], pair[end]);
+	}
 	close(pair[0]);
 	close(pair[1]);
+}
+
+// A new pair with everybody it speaks with, since this child is new.
+static void connect_child(const struct supervisor *s, int new)
+{
+	for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
+		if (channels[i].child[0] == new || channels[i].child[1] == new)
+			connect_two(s, i);
+	}
 }
 
 static void start(struct supervisor *s, int which)
@@ -121,14 +142,14 @@ static void start(struct supervisor *s, int which)
 	int status = child_start(child, &how, now_ms());
 
 	if (status == 0) {
-		connect_children(s);
+		connect_child(s, which);
 		return;
 	}
 	fprintf(stderr, "posternd: cannot start %s: %s\n", child->name, strerror(-status));
 	child->restart_ms = now_ms() + CHILD_RESTART_MAX_MS;
 }
 
-// Stop in order: edge first, so that deliver can take what edge still commits.
+// Stop in order: edge first, so that deliver can take what edge still commits; lookup last, since both ask it.
 static void stop_next(struct supervisor *s)
 {
 	while (s->stopped < CHILDREN && s->children[s->stopped].pid == 0)
@@ -168,6 +189,15 @@ static void reload(struct supervisor *s)
 	close(memfd);
 }
 
+static bool all_ready(const struct supervisor *s)
+{
+	for (int i = 0; i < CHILDREN; i++) {
+		if (!s->children[i].ready)
+			return false;
+	}
+	return true;
+}
+
 static void child_is_ready(struct supervisor *s, struct child *child)
 {
 	bool before = child->was_ready;
@@ -176,7 +206,7 @@ static void child_is_ready(struct supervisor *s, struct child *child)
 	child->was_ready = true;
 	if (before)
 		fprintf(stderr, "posternd: %s is back (ready)\n", child->name);
-	if (!s->announced && s->children[EDGE].ready && s->children[DELIVER].ready) {
+	if (!s->announced && all_ready(s)) {
 		s->announced = true;
 		fprintf(stderr, "posternd: ready\n");
 	}
@@ -195,8 +225,10 @@ static void take_config(struct supervisor *s, const struct child *from, int fd)
 	}
 	close(s->options.config_memfd);
 	s->options.config_memfd = fd;
-	if (s->children[DELIVER].pid != 0)
-		tell_config(&s->children[DELIVER], fd);
+	for (int i = 0; i < CHILDREN; i++) {
+		if (i != EDGE && s->children[i].pid != 0)
+			tell_config(&s->children[i], fd);
+	}
 }
 
 static void take_record(
@@ -320,7 +352,11 @@ static int run_due(struct supervisor *s)
 
 static bool is_over(const struct supervisor *s)
 {
-	return s->stopping && s->children[EDGE].pid == 0 && s->children[DELIVER].pid == 0;
+	bool all_gone = true;
+
+	for (int i = 0; i < CHILDREN; i++)
+		all_gone = all_gone && s->children[i].pid == 0;
+	return s->stopping && all_gone;
 }
 
 static void turn(struct supervisor *s)
@@ -347,7 +383,8 @@ int supervisor_run(const struct supervisor_options *options)
 	struct supervisor s = {
 		.options = *options,
 		.children = {{.name = "postern-edge", .link = -1},
-			{.name = "postern-deliver", .link = -1}},
+			{.name = "postern-deliver", .link = -1},
+			{.name = "postern-lookup", .link = -1}},
 	};
 	sigset_t set;
 

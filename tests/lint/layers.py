@@ -18,7 +18,9 @@ ALLOWED = {
     # The worker joins them; of the spool it sees the contract of the writer's rings only.
     'dataplane': 'base net tcp smtp config policy spool',
     'control': 'base net smtp config policy dataplane spool supervise',
-    'deliver': 'base config spool supervise',
+    'lookup': 'base config supervise',
+    # Of postern-lookup it sees the records only.
+    'deliver': 'base config spool supervise lookup',
     # posternctl answers from a file with the very code the server answers with.
     'ctl': 'base config policy control',
     'bench': 'base net tcp smtp config policy spool dataplane',
@@ -26,7 +28,7 @@ ALLOWED = {
 BY_FOLDER = {
     'dataplane/base': 'base', 'dataplane/net': 'net', 'dataplane/tcp': 'tcp', 'dataplane/smtp': 'smtp',
     'dataplane/policy': 'policy', 'dataplane': 'dataplane', 'config': 'config', 'control': 'control',
-    'control/spool': 'spool', 'control/supervise': 'supervise', 'control/deliver': 'deliver',
+    'control/spool': 'spool', 'control/supervise': 'supervise', 'control/deliver': 'deliver', 'control/lookup': 'lookup',
     'control/ctl': 'ctl', 'bench': 'bench',
 }
 

@@ -123,14 +123,14 @@ static void stage_start(struct stage *stage, const char *script)
 	memset(stage, 0, sizeof(*stage));
 	snprintf(stage->directory, sizeof(stage->directory), "/tmp/test-supervise-XXXXXX");
 	assert_non_null(mkdtemp(stage->directory));
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
+		static const char *const names[] = {"edge", "deliver", "lookup"};
 		char self[128];
 		ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 		assert_true(n > 0);
 		self[n] = '\0';
-		snprintf(path, sizeof(path), "%s/postern-%s", stage->directory,
-			i == 0 ? "edge" : "deliver");
+		snprintf(path, sizeof(path), "%s/postern-%s", stage->directory, names[i]);
 		assert_int_equal(symlink(self, path), 0);
 	}
 	snprintf(path, sizeof(path), "%s/c", stage->directory);
@@ -176,7 +176,8 @@ static size_t stage_hears(struct stage *stage, const char *text, size_t from, in
 
 static void stage_remove(const struct stage *stage)
 {
-	const char *const names[] = {"postern-edge", "postern-deliver", "c", "s", "s.lock"};
+	const char *const names[] = {
+		"postern-edge", "postern-deliver", "postern-lookup", "c", "s", "s.lock"};
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -496,5 +497,7 @@ int main(int argc, char **argv)
 		return play("E", 'e');
 	if (argc > 1 && strcmp(argv[0], "postern-deliver") == 0)
 		return play("D", 'd');
+	if (argc > 1 && strcmp(argv[0], "postern-lookup") == 0)
+		return play("L", 'l');
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
