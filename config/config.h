@@ -120,6 +120,11 @@ enum config_huge {
 	CONFIG_HUGE_NO,
 };
 
+enum config_cookies {
+	CONFIG_COOKIES_PRESSURE,
+	CONFIG_COOKIES_ALWAYS,
+};
+
 struct config_dataplane {
 	uint32_t workers[LIMIT_WORKERS]; // lcore ids = CPU ids
 	uint32_t worker_count;
@@ -127,6 +132,7 @@ struct config_dataplane {
 	uint64_t memory_octets;
 	enum config_huge huge_pages;
 	uint32_t max_connections; // per worker
+	enum config_cookies syn_cookies;
 	struct config_pos pos;
 };
 

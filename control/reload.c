@@ -159,6 +159,7 @@ enum err reload_init(
 	r->edge = edge;
 	r->supervisor_link = supervisor_link;
 	atomic_store(&edge->tunables.poll_busy, poll_tunable(config));
+	atomic_store(&edge->tunables.syn_cookies, config->dataplane.syn_cookies);
 	atomic_store(&edge->tunables.command_timeout_s, LIMIT_COMMAND_S);
 	atomic_store(&edge->tunables.body_rate, LIMIT_BODY_RATE);
 	atomic_store(&edge->tunables.errors, LIMIT_ERRORS);
@@ -219,6 +220,8 @@ static void follow_tunables(
 {
 	if (before->dataplane.poll != now->dataplane.poll)
 		atomic_store(&edge->tunables.poll_busy, poll_tunable(now));
+	if (before->dataplane.syn_cookies != now->dataplane.syn_cookies)
+		atomic_store(&edge->tunables.syn_cookies, now->dataplane.syn_cookies);
 }
 
 uint64_t reload_from_memfd(

@@ -113,6 +113,7 @@ static json_t *worker_json(const struct edge_worker *w)
 static json_t *tcp_json(const struct edge *edge)
 {
 	uint64_t retransmits = 0, resets_in = 0, resets_out = 0, opened = 0, open = 0;
+	uint64_t sent = 0, taken = 0, bad = 0, pushed_out = 0;
 	json_t *tcp = json_object();
 
 	for (unsigned i = 0; i < edge->worker_count; i++) {
@@ -123,12 +124,20 @@ static json_t *tcp_json(const struct edge *edge)
 		resets_out += load(&w->tcp_resets_out);
 		opened += load(&w->tcp_opened);
 		open += load(&w->connections);
+		sent += load(&w->cookies_sent);
+		taken += load(&w->cookies_taken);
+		bad += load(&w->cookies_bad);
+		pushed_out += load(&w->handshakes_pushed_out);
 	}
 	put(tcp, "open", open);
 	put(tcp, "opened", opened);
 	put(tcp, "retransmits", retransmits);
 	put(tcp, "resets_in", resets_in);
 	put(tcp, "resets_out", resets_out);
+	put(tcp, "cookies_sent", sent);
+	put(tcp, "cookies_taken", taken);
+	put(tcp, "cookies_bad", bad);
+	put(tcp, "handshakes_pushed_out", pushed_out);
 	return tcp;
 }
 

@@ -20,6 +20,8 @@ struct tunable {
 static const struct tunable tunables[] = {
 	{"dataplane.poll", offsetof(struct edge_tunables, poll_busy), 0, 1, {"adaptive", "busy"},
 		"adaptive or busy"},
+	{"dataplane.syn_cookies", offsetof(struct edge_tunables, syn_cookies), 0, 1,
+		{"pressure", "always"}, "pressure or always"},
 	{"limits.command_timeout", offsetof(struct edge_tunables, command_timeout_s), 1, 3600,
 		{NULL}, "seconds, 1 to 3600"},
 	{"limits.body_rate", offsetof(struct edge_tunables, body_rate), 0, 1000000, {NULL},

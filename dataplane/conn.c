@@ -1,5 +1,6 @@
 #include "dataplane/conn.h"
 
+#include "dataplane/admit.h"
 #include "dataplane/conn_admit.h"
 #include "dataplane/conn_log.h"
 #include "dataplane/conn_say.h"
@@ -245,6 +246,7 @@ static void conn_closed(
 }
 
 const struct tcp_app conn_tcp_app = {
+	.accept = admit_cookie,
 	.opened = conn_opened,
 	.data = conn_data,
 	.acked = conn_acked,

@@ -56,6 +56,7 @@ struct edge_vserver {
 // posternctl get|set. Written by the control thread, read by workers each loop or at each use.
 struct edge_tunables {
 	_Atomic uint32_t poll_busy;         // dataplane.poll: 1 busy, 0 adaptive
+	_Atomic uint32_t syn_cookies;       // dataplane.syn_cookies: enum config_cookies
 	_Atomic uint32_t command_timeout_s; // limits.command_timeout
 	_Atomic uint32_t body_rate;         // limits.body_rate, octets/s; 0: any
 	_Atomic uint32_t errors;            // limits.errors
@@ -74,6 +75,7 @@ struct edge_worker {
 	_Atomic uint64_t loops, idle_loops, sleeps, busy_cycles;
 	_Atomic uint64_t sessions; // open now
 	_Atomic uint64_t connections, blocks_free, bufs_free;
+	_Atomic uint64_t cookies_sent, cookies_taken, cookies_bad, handshakes_pushed_out;
 	_Atomic uint64_t tcp_retransmits, tcp_resets_in, tcp_resets_out, tcp_opened;
 	struct edge_vserver_counters vservers[LIMIT_VSERVERS]; // by slot
 };

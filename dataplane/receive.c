@@ -4,14 +4,9 @@
 #include <rte_prefetch.h>
 #include <rte_ring.h>
 
+#include "dataplane/admit.h"
 #include "dataplane/neighbour.h"
 #include "dataplane/transmit.h"
-#include "policy/class_table.h"
-#include "policy/policy.h"
-
-enum {
-	REFUSALS_LOGGED_PER_S = 100, // SYN refusals that become log lines; all are counted
-};
 
 static const struct iface *iface_of(const struct worker *w, unsigned port)
 {
@@ -45,79 +40,16 @@ static void echo_input(struct worker *w, struct rte_mbuf *m, const struct frame 
 
 // ---- TCP
 
-static void log_refusal(struct worker *w, const struct segment *syn, struct policy_client client,
-	enum policy_rule rule)
-{
-	uint64_t second = w->now_us / 1000000;
-	struct log_record r = {.wall_us = w->wall_us,
-		.event = LOG_CONNECT_REFUSED,
-		.client = syn->src,
-		.local = syn->dst,
-		.client_port = syn->src_port,
-		.local_port = syn->dst_port,
-		.verdict = POLICY_REFUSE,
-		.rule = (uint8_t)rule,
-		.epoch = w->policy->snapshot->epoch,
-		.class = client.class,
-		.vserver = client.vserver};
-
-	if (second != w->refusals_logged_s) {
-		w->refusals_logged_s = second;
-		w->refusals_logged = 0;
-	}
-	if (w->refusals_logged++ < REFUSALS_LOGGED_PER_S)
-		worker_log(w, &r);
-}
-
-enum admission {
-	ADMIT,        // let the handshake begin
-	ADMIT_RESET,  // answer by RST
-	ADMIT_IGNORE, // no answer
-};
-
-// Connection control on the SYN: a refused source costs no state (refuse: reply takes the handshake and is
-// refused by conn.c).
-static enum admission admit_by_policy(struct worker *w, const struct segment *syn, uint16_t vserver)
-{
-	const struct snapshot *snapshot = w->policy->snapshot;
-	struct policy_client client = {
-		vserver, class_table_lookup(snapshot->class_table, &syn->src)};
-	struct policy_verdict verdict = policy_connect(snapshot, client);
-
-	if (verdict.kind == POLICY_ACCEPT)
-		return ADMIT;
-	if (snapshot->vservers[vserver].refuse == CONFIG_REFUSE_REPLY)
-		return ADMIT;
-	edge_count(&w->shared->vservers[w->policy->slot[vserver]].refused_connect, 1);
-	log_refusal(w, syn, client, verdict.rule);
-	return snapshot->vservers[vserver].refuse == CONFIG_REFUSE_DROP ? ADMIT_IGNORE
-									: ADMIT_RESET;
-}
-
 static void syn_input(struct worker *w, const struct segment *syn, uint16_t vserver)
 {
-	uint8_t state = atomic_load_explicit(
-		&w->edge->vservers[w->policy->slot[vserver]].state, memory_order_relaxed);
-	enum admission admission;
 	enum drop why;
+	enum tcp_welcome welcome = admit_syn(w, syn, vserver, &why);
 
-	if (state == EDGE_PAUSED) {
-		edge_account(w->shared, DROP_VSERVER_CLOSED);
-		return;
-	}
-	if (state != EDGE_RUNNING ||
-		atomic_load_explicit(&w->edge->draining, memory_order_relaxed)) {
+	if (welcome == TCP_WELCOME)
+		why = tcp_input(w->tcp, syn, true, w->now_us);
+	else if (welcome == TCP_REFUSE)
 		(void)tcp_input(w->tcp, syn, false, w->now_us);
-		edge_account(w->shared, DROP_VSERVER_CLOSED);
-		return;
-	}
-	admission = admit_by_policy(w, syn, vserver);
-	if (admission == ADMIT_IGNORE) {
-		edge_account(w->shared, DROP_CONN_REFUSED);
-		return;
-	}
-	why = tcp_input(w->tcp, syn, admission == ADMIT, w->now_us);
-	edge_account(w->shared, admission == ADMIT ? why : DROP_CONN_REFUSED);
+	edge_account(w->shared, why);
 }
 
 static void tcp_segment(struct worker *w, const struct segment *s, uint16_t vserver)
@@ -132,6 +64,19 @@ static void tcp_segment(struct worker *w, const struct segment *s, uint16_t vser
 	}
 	why = tcp_input(w->tcp, s, listens, w->now_us);
 	edge_account(w->shared, why == DROP_TCP_NO_CONN && !listens ? DROP_TCP_PORT : why);
+}
+
+// What brought no octets for anybody may be answered in its own buffer, to the station that sent it: a flood of SYNs takes no
+// buffer of ours and asks for no neighbour. Takes m.
+static void tcp_frame_input(struct worker *w, struct rte_mbuf *m, struct frame *f, uint16_t vserver)
+{
+	f->tcp.nic_port = (uint8_t)m->port;
+	if (f->tcp.payload_octets == 0)
+		w->answered = (struct worker_answered){m, &f->tcp, f->src_mac};
+	tcp_segment(w, &f->tcp, vserver);
+	if (f->tcp.payload_octets != 0 || w->answered.frame != NULL)
+		rte_pktmbuf_free(m);
+	w->answered.frame = NULL;
 }
 
 // ---- Steering
@@ -203,9 +148,7 @@ static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f)
 		steer(w, m, owner);
 		return;
 	}
-	f->tcp.nic_port = (uint8_t)m->port;
-	tcp_segment(w, &f->tcp, vserver);
-	rte_pktmbuf_free(m);
+	tcp_frame_input(w, m, f, vserver);
 }
 
 // ---- Bursts
@@ -289,9 +232,10 @@ static void steered_input(struct worker *w, struct rte_mbuf *m)
 
 	if (why == DROP_NONE && f.kind == FRAME_TCP) {
 		edge_count(&w->shared->steered_in, 1);
-		f.tcp.nic_port = (uint8_t)m->port;
-		tcp_segment(w, &f.tcp, snapshot_vserver_at(w->policy->snapshot, &f.ip.dst));
-	} else if (why == DROP_NONE) {
+		tcp_frame_input(w, m, &f, snapshot_vserver_at(w->policy->snapshot, &f.ip.dst));
+		return;
+	}
+	if (why == DROP_NONE) {
 		neighbour_hear(w, m->port, &f);
 	}
 	rte_pktmbuf_free(m);

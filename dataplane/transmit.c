@@ -63,15 +63,50 @@ static bool port_of(const struct worker *w, const struct segment *s, unsigned *p
 	return false;
 }
 
+// The frame of s in m, but for the station it goes to. False: it does not fit, and m is gone.
+static bool write(struct worker *w, unsigned p, const struct segment *s, struct rte_mbuf *m)
+{
+	const struct iface *iface = &w->common->ports->ports[p].iface;
+	struct frame_route route = {.src_mac = iface->mac, .sums = iface->sums};
+	uint32_t room = m->data_len + (uint32_t)rte_pktmbuf_tailroom(m);
+	uint32_t octets = frame_build(s, &route, rte_pktmbuf_mtod(m, uint8_t *), room);
+
+	if (octets == 0) {
+		drop(w, m);
+		return false;
+	}
+	m->data_len = (uint16_t)octets;
+	m->pkt_len = octets;
+	m->ol_flags = 0;
+	if (route.sums == FRAME_SUMS_PORT)
+		port_tx_sums(m, ip_octets(&s->src));
+	return true;
+}
+
+// Into the frame that s answers, and back to the station it came from. False: there is none.
+static bool answer_in_place(struct worker *w, const struct segment *s)
+{
+	struct rte_mbuf *m = w->answered.frame;
+
+	if (m == NULL || s->payload_octets != 0 || !ip_addr_eq(&s->dst, &w->answered.segment->src))
+		return false;
+	w->answered.frame = NULL;
+	if (!write(w, m->port, s, m))
+		return true;
+	memcpy(rte_pktmbuf_mtod(m, uint8_t *), w->answered.from.octets, 6);
+	transmit_frame(w, m->port, m);
+	return true;
+}
+
 void transmit_segment(void *worker, const struct segment *s)
 {
 	struct worker *w = worker;
 	struct rte_mbuf *m;
-	struct frame_route route = {0};
 	const struct ip_addr *next_hop;
-	uint32_t octets;
 	unsigned p;
 
+	if (answer_in_place(w, s))
+		return;
 	// Only addresses of our ports open connections, so the source is one.
 	if (!port_of(w, s, &p))
 		return;
@@ -81,18 +116,8 @@ void transmit_segment(void *worker, const struct segment *s)
 		edge_count(&w->shared->tx_dropped, 1);
 		return;
 	}
-	route.src_mac = w->common->ports->ports[p].iface.mac;
-	route.sums = w->common->ports->ports[p].iface.sums;
-	octets = frame_build(s, &route, rte_pktmbuf_mtod(m, uint8_t *), rte_pktmbuf_tailroom(m));
-	if (octets == 0) {
-		drop(w, m);
-		return;
-	}
-	m->data_len = (uint16_t)octets;
-	m->pkt_len = octets;
-	if (route.sums == FRAME_SUMS_PORT)
-		port_tx_sums(m, ip_octets(&s->src));
-	neighbour_send(w, p, next_hop, m);
+	if (write(w, p, s, m))
+		neighbour_send(w, p, next_hop, m);
 }
 
 // Frames that workers without a queue left for ours.

@@ -4,11 +4,11 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_pause.h>
-#include <rte_random.h>
 #include <rte_rcu_qsbr.h>
 #include <rte_ring_elem.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "dataplane/conn.h"
@@ -26,9 +26,14 @@ enum {
 
 static const struct tcp_env env = {.emit = transmit_segment};
 
+// From the kernel: what strangers see of it must not tell them the rest, as rte_rand()'s registers would.
 static struct siphash_key random_key(void)
 {
-	return (struct siphash_key){rte_rand(), rte_rand()};
+	struct siphash_key key;
+
+	while (getrandom(&key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		;
+	return key;
 }
 
 // ---- Making a worker
@@ -209,6 +214,10 @@ static void publish_counters(struct worker *w)
 	atomic_store_explicit(&s->tcp_retransmits, tcp->retransmits, memory_order_relaxed);
 	atomic_store_explicit(&s->tcp_resets_in, tcp->resets_in, memory_order_relaxed);
 	atomic_store_explicit(&s->tcp_resets_out, tcp->resets_out, memory_order_relaxed);
+	atomic_store_explicit(&s->cookies_sent, tcp->cookies_sent, memory_order_relaxed);
+	atomic_store_explicit(&s->cookies_taken, tcp->cookies_taken, memory_order_relaxed);
+	atomic_store_explicit(&s->cookies_bad, tcp->cookies_bad, memory_order_relaxed);
+	atomic_store_explicit(&s->handshakes_pushed_out, tcp->pushed_out, memory_order_relaxed);
 	atomic_store_explicit(&s->tcp_opened, tcp->opened, memory_order_relaxed);
 }
 
@@ -221,6 +230,8 @@ static bool turn(struct worker *w)
 	w->policy = atomic_load_explicit(&w->edge->policy, memory_order_acquire);
 	w->now_us = clock_us();
 	w->wall_us = clock_wall_us();
+	tcp_stack_set_cookies(w->tcp, atomic_load_explicit(&w->edge->tunables.syn_cookies,
+					      memory_order_relaxed) == CONFIG_COOKIES_ALWAYS);
 	work = receive_poll(w);
 	work += poll_answers(w);
 	tcp_timers(w->tcp, w->now_us, TIMERS_PER_LOOP);

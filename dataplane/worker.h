@@ -43,6 +43,13 @@ struct mail_list {
 	struct mail *first, *last;
 };
 
+// A received frame that an answer may be written into, and what it said.
+struct worker_answered {
+	struct rte_mbuf *frame; // NULL: none, or it has been used
+	const struct segment *segment;
+	struct mac from;
+};
+
 struct worker {
 	struct edge *edge;
 	struct edge_worker *shared;
@@ -52,6 +59,8 @@ struct worker {
 	int64_t wall_us;                  // UTC, read when a loop finds work
 	const struct edge_policy *policy; // of this loop
 	struct tcp_stack *tcp;
+
+	struct worker_answered answered;
 
 	// Frames on their way out, by port.
 	struct rte_mbuf *tx[LIMIT_PORTS][PORT_BURST];

@@ -27,6 +27,11 @@ enum {
 	MAIN_LCORE = 100,
 	TEXT = 65536,
 	RING = 4096,
+	CONNS = 1024,
+	BLOCKS = 2048,
+	MBUFS = 8191,
+	SPOOL_BUFS = 256,
+	EAL_MIB = 512,
 };
 
 static const struct mac host_mac = {{2, 0, 0, 0, 0, 0x77}};
@@ -42,6 +47,7 @@ struct rig {
 	struct tcp_stack *stack; // the clients'
 	const char *first_words;
 	char spool[64], yaml[80];
+	struct rig_size size;
 	struct rig_client *clients;
 };
 
@@ -318,12 +324,12 @@ void rig_client_close(struct rig_client *c)
 
 // ---- Start and stop
 
-static void start_eal(unsigned workers)
+static void start_eal(unsigned mib)
 {
 	static bool started;
-	char lcores[96];
+	char lcores[96], memory[16];
 	char *argv[] = {"rig", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry",
-		"--iova-mode=va", "-m512", "--log-level=error", lcores, "--main-lcore=100"};
+		"--iova-mode=va", memory, "--log-level=error", lcores, "--main-lcore=100"};
 
 	if (started)
 		return;
@@ -331,7 +337,7 @@ static void start_eal(unsigned workers)
 	// Lcores 0 and 1 wherever the kernel likes: a test machine may have one CPU.
 	snprintf(lcores, sizeof(lcores), "--lcores=(0,1)@(0-%ld),100@(0-%ld)",
 		sysconf(_SC_NPROCESSORS_ONLN) - 1, sysconf(_SC_NPROCESSORS_ONLN) - 1);
-	(void)workers;
+	snprintf(memory, sizeof(memory), "-m%u", mib);
 	assert(rte_eal_init(sizeof(argv) / sizeof(argv[0]), argv) >= 0);
 }
 
@@ -341,21 +347,45 @@ static void on_mistake(void *user, const char *path, struct config_pos pos, cons
 	fprintf(stderr, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
 }
 
+static void write_config(const struct rig *rig, const char *yaml)
+{
+	FILE *f = fopen(rig->yaml, "w");
+
+	assert(f != NULL);
+	fprintf(f, "spool: %s/spool\n%s", rig->spool, yaml);
+	fclose(f);
+}
+
 static struct config *write_and_load(struct rig *rig, const char *yaml)
 {
-	FILE *f;
 	struct config *config;
 
 	snprintf(rig->spool, sizeof(rig->spool), "/tmp/postern-rig-XXXXXX");
 	assert(mkdtemp(rig->spool) != NULL);
 	snprintf(rig->yaml, sizeof(rig->yaml), "%s/c.yaml", rig->spool);
-	f = fopen(rig->yaml, "w");
-	assert(f != NULL);
-	fprintf(f, "spool: %s/spool\n%s", rig->spool, yaml);
-	fclose(f);
+	write_config(rig, yaml);
 	config = config_load(rig->yaml, -1, on_mistake, NULL);
 	assert(config != NULL);
 	return config;
+}
+
+void rig_reload(struct rig *rig, const char *yaml)
+{
+	write_config(rig, yaml);
+	assert(reload_from_path(rig->reload, NULL, on_mistake, NULL) != 0);
+	rig_settle(rig);
+}
+
+void rig_settle(const struct rig *rig)
+{
+	for (unsigned i = 0; i < rig->edge.worker_count; i++) {
+		const _Atomic uint64_t *loops = &rig->edge.workers[i]->loops;
+		uint64_t before = atomic_load(loops);
+
+		// A turn that is under way may have looked before.
+		while (atomic_load(loops) < before + 2)
+			usleep(100);
+	}
 }
 
 static void wake(void *user)
@@ -370,7 +400,8 @@ static void start_port(struct rig *rig, const struct config *config)
 	char name[32];
 
 	snprintf(name, sizeof(name), "to_edge%u", n);
-	rig->to_edge = rte_ring_create(name, RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	rig->to_edge =
+		rte_ring_create(name, rig->size.ring, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	snprintf(name, sizeof(name), "from_edge%u", n++);
 	rig->from_edge = rte_ring_create(name, RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	assert(rig->to_edge != NULL && rig->from_edge != NULL);
@@ -405,9 +436,9 @@ static void start_workers(struct rig *rig, const struct config *config, unsigned
 	rig->common.edge = &rig->edge;
 	rig->common.ports = &rig->ports;
 	rig->common.boot = spooler_boot(rig->spooler);
-	rig->common.conns = 1024;
-	rig->common.blocks = 2048;
-	rig->common.spool_bufs = 256;
+	rig->common.conns = rig->size.conns;
+	rig->common.blocks = rig->size.blocks;
+	rig->common.spool_bufs = rig->size.spool_bufs;
 	rig->common.mss = 1460;
 	rig->edge.worker_count = count;
 	for (unsigned i = 0; i < count; i++) {
@@ -422,19 +453,32 @@ static void start_workers(struct rig *rig, const struct config *config, unsigned
 			       worker_run, rig->workers[i], config->dataplane.workers[i]) == 0);
 }
 
-static struct rig *start(const char *yaml, unsigned at_work)
+static uint32_t or_default(uint32_t wanted, uint32_t preset)
+{
+	return wanted != 0 ? wanted : preset;
+}
+
+static struct rig_size complete(const struct rig_size *size)
+{
+	return (struct rig_size){or_default(size->conns, CONNS), or_default(size->blocks, BLOCKS),
+		or_default(size->mbufs, MBUFS), or_default(size->eal_mib, EAL_MIB),
+		or_default(size->ring, RING), or_default(size->spool_bufs, SPOOL_BUFS)};
+}
+
+static struct rig *start(const char *yaml, const struct rig_size *size, unsigned at_work)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
 	struct config *config;
 
 	assert(rig != NULL);
+	rig->size = complete(size);
 	config = write_and_load(rig, yaml);
-	start_eal(config->dataplane.worker_count);
+	start_eal(rig->size.eal_mib);
 	rig->edge.qsbr = rte_zmalloc("qsbr", rte_rcu_qsbr_get_memsize(LIMIT_WORKERS), 64);
 	assert(rte_rcu_qsbr_init(rig->edge.qsbr, LIMIT_WORKERS) == 0);
 	assert(reload_init(&rig->edge, config, -1, &rig->reload) == ERR_OK);
 	rig->common.mbufs = rte_pktmbuf_pool_create(
-		"mbufs", 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		"mbufs", rig->size.mbufs, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert(rig->common.mbufs != NULL);
 	start_port(rig, config);
 	assert(spooler_open(&rig->edge, config->spool, &rig->spooler) == ERR_OK);
@@ -445,12 +489,23 @@ static struct rig *start(const char *yaml, unsigned at_work)
 
 struct rig *rig_start(const char *yaml)
 {
-	return start(yaml, LIMIT_WORKERS);
+	return start(yaml, &(struct rig_size){0}, LIMIT_WORKERS);
 }
 
 struct rig *rig_start_lame(const char *yaml)
 {
-	return start(yaml, 1);
+	return start(yaml, &(struct rig_size){0}, 1);
+}
+
+struct rig *rig_start_sized(const char *yaml, const struct rig_size *size)
+{
+	return start(yaml, size, LIMIT_WORKERS);
+}
+
+struct rig_link rig_link(const struct rig *rig)
+{
+	return (struct rig_link){rig->to_edge, rig->from_edge, rig->common.mbufs, host_mac,
+		rig->ports.ports[0].iface.mac};
 }
 
 struct edge *rig_edge(struct rig *rig)

@@ -15,11 +15,38 @@
 struct rig;
 struct rig_client;
 
+// What the edge gets; 0: a small default.
+struct rig_size {
+	uint32_t conns, blocks; // of each worker
+	uint32_t mbufs;
+	uint32_t eal_mib; // of the first rig of the process
+	uint32_t ring;    // frames on the way to the edge
+	uint32_t spool_bufs;
+};
+
+struct rig *rig_start_sized(const char *yaml, const struct rig_size *size);
+
+// For those who make and take frames faster than clients do: the link's two ends and where frames are made of. Not together with
+// rig_connect() and what comes after it.
+struct rig_link {
+	struct rte_ring *to_edge, *from_edge;
+	struct rte_mempool *mbufs;
+	struct mac host, edge;
+};
+
+struct rig_link rig_link(const struct rig *rig);
+
 // yaml: configuration text whose port device is net_ring_rig. Asserts on every failure.
 struct rig *rig_start(const char *yaml);
 
 // The same, with only the first of the workers at work: what the others own stays in their rings.
 struct rig *rig_start_lame(const char *yaml);
+
+// Another configuration for the same ports; every worker works by the policy it makes when this returns.
+void rig_reload(struct rig *rig, const char *yaml);
+
+// Wait until every worker has seen what other threads have changed.
+void rig_settle(const struct rig *rig);
 
 struct edge *rig_edge(struct rig *rig);
 const char *rig_spool(const struct rig *rig);

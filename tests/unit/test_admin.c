@@ -222,6 +222,15 @@ static void test_admin_get_and_set_are_checked(void **state)
 		0, "busy");
 	assert_int_equal(s.world.edge.tunables.poll_busy, 1);
 	expect(&s,
+		"{\"verb\": \"set\", \"args\": {\"name\": \"dataplane.syn_cookies\", "
+		"\"value\": \"always\"}}",
+		0, "always");
+	assert_int_equal(s.world.edge.tunables.syn_cookies, CONFIG_COOKIES_ALWAYS);
+	expect(&s,
+		"{\"verb\": \"set\", \"args\": {\"name\": \"dataplane.syn_cookies\", "
+		"\"value\": \"never\"}}",
+		2, "expected pressure or always");
+	expect(&s,
 		"{\"verb\": \"set\", \"args\": {\"name\": \"limits.command_timeout\", \"value\": "
 		"\"60s\"}}",
 		0, "60");
@@ -359,7 +368,7 @@ static void test_admin_get_all_asks_the_deliverer_too(void **state)
 	s.peer = -1;
 	root = response(&s, fd);
 	assert_true(json_is_true(json_object_get(root, "ok")));
-	assert_int_equal(json_object_size(json_object_get(root, "data")), 5);
+	assert_int_equal(json_object_size(json_object_get(root, "data")), 6);
 	json_decref(root);
 	expect(&s, "{\"verb\": \"get\"}", 0, "log.level");
 	end(&s);

@@ -90,6 +90,7 @@ static const struct {
 	{LINE_END, "dataplane: {memory: 1MiB}", 21, "expected 128MiB to 1048576MiB"},
 	{LINE_END, "dataplane: {memory: 99999999999GiB}", 21, "expected a size in octets"},
 	{LINE_END, "dataplane: {poll: lazy}", 19, "expected one of adaptive|busy"},
+	{LINE_END, "dataplane: {syn_cookies: yes}", 26, "expected one of pressure|always"},
 	{LINE_END, "dataplane: {workers: [1, 1]}", 26, "is in the list twice"},
 	{LINE_END, "dataplane: {workers: []}", 22, "found an empty list"},
 	{LINE_END, "dataplane: {workers: [one]}", 23, "expected a CPU number"},

@@ -188,6 +188,31 @@ static void test_reload_errors_set_by_hand_stay(void **state)
 	control_world_free(&w);
 }
 
+// What was set by hand stays over a reload, until the file says another than it did.
+static void test_reload_cookies_follow_the_file_when_it_changes(void **state)
+{
+	struct control_world w;
+	char text[4096], *at;
+
+	(void)state;
+	control_world_make(&w, "a", -1);
+	assert_int_equal(w.edge.tunables.syn_cookies, CONFIG_COOKIES_PRESSURE);
+	atomic_store(&w.edge.tunables.syn_cookies, CONFIG_COOKIES_ALWAYS);
+	assert_int_equal(again(&w, "a", "10.2.2.0/24"), 2);
+	assert_int_equal(w.edge.tunables.syn_cookies, CONFIG_COOKIES_ALWAYS);
+	atomic_store(&w.edge.tunables.syn_cookies, CONFIG_COOKIES_PRESSURE);
+	control_world_text(&w, "a", "10.1.1.0/24", text, sizeof(text));
+	at = strstr(text, "[1, 2]");
+	memmove(at + 27, at + 6, strlen(at + 6) + 1);
+	memcpy(at, "[1, 2], syn_cookies: always", 27);
+	w.mistakes = 0;
+	assert_int_equal(reload_from_memfd(w.reload, w.path, config_from_text_fd(text),
+				 control_world_mistake, &w),
+		3);
+	assert_int_equal(w.edge.tunables.syn_cookies, CONFIG_COOKIES_ALWAYS);
+	control_world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_reload_slots_follow_names),
 		cmocka_unit_test(test_reload_tells_the_supervisor_with_the_sealed_text),
 		cmocka_unit_test(test_reload_errors_set_by_hand_stay),
+		cmocka_unit_test(test_reload_cookies_follow_the_file_when_it_changes),
 	};
 
 	if (control_world_eal() != 0)
