@@ -24,6 +24,7 @@ static struct world *enter(void *user)
 	struct world *world = user;
 
 	pthread_mutex_lock(&world->lock);
+	world->entries++;
 	return world;
 }
 

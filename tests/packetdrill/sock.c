@@ -232,6 +232,12 @@ void sock_apply_options(struct sock *sock)
 	tcp_set_receive_window(sock->conn, receive_room(sock));
 }
 
+void sock_bound_handshake(const struct sock *listener, struct tcp_conn *conn)
+{
+	if (conn != NULL && *place_of(conn) == NULL)
+		tcp_set_receive_window(conn, option_receive_octets(listener));
+}
+
 void sock_push(struct sock *sock)
 {
 	sock->more = false;
@@ -288,6 +294,7 @@ static void on_opened_passive(struct world *world, struct tcp_conn *conn)
 	sock->conn = conn;
 	sock->listener = listener;
 	sock->opened_order = ++order;
+	sock->asked_us = sock->answered_us = world->now_us;
 	option_inherit(sock, listener);
 	*place_of(conn) = sock;
 	sock_apply_options(sock);
@@ -298,11 +305,11 @@ static void on_opened(void *user, struct tcp_conn *conn, uint64_t now_us)
 {
 	struct sock *sock = *place_of(conn);
 
-	(void)now_us;
 	if (sock == NULL) {
 		on_opened_passive(user, conn);
 		return;
 	}
+	sock->asked_us = sock->answered_us = now_us;
 	sock->state = SOCK_CONNECTED;
 	sock->edges_any++;
 	sock_apply_options(sock);
@@ -315,6 +322,7 @@ static void choose_ack_policy(struct sock *sock, uint64_t now_us)
 	bool each = !sock->talks && sock->quick_acks < QUICK_ACKS &&
 		    sock->options[OPTION_QUICKACK] != 0;
 
+	sock->asked = true;
 	sock->asked_us = now_us;
 	sock->quick_acks += each;
 	tcp_set_ack_policy(sock->conn, each ? TCP_ACK_EACH : TCP_ACK_DATA);
@@ -323,7 +331,7 @@ static void choose_ack_policy(struct sock *sock, uint64_t now_us)
 void sock_answers(struct sock *sock)
 {
 	sock->answered_us = sock->world->now_us;
-	if (sock->answered_us - sock->asked_us < ANSWERS_WITHIN_US)
+	if (sock->asked && sock->answered_us - sock->asked_us < ANSWERS_WITHIN_US)
 		sock->talks = true;
 }
 

@@ -61,6 +61,7 @@ struct sock {
 	bool shut_receive; // shutdown()
 	bool shut_send;    // shutdown(), or the connection is over
 	bool more;         // the last send said MSG_MORE
+	bool asked;        // octets have arrived
 	bool talks; // it answers soon after it was asked, so that an ACK may wait for the answer
 	uint32_t quick_acks;            // ACKs that have not waited
 	uint64_t asked_us, answered_us; // when octets arrived last, and were sent
@@ -94,6 +95,9 @@ struct sock *sock_find(const struct world *world, int fd);
 
 // Who listens there; NULL: nobody.
 struct sock *sock_listener(const struct world *world, const struct ip_addr *local, uint16_t port);
+
+// What its listener allows a connection that is in its handshake; NULL: there is none.
+void sock_bound_handshake(const struct sock *listener, struct tcp_conn *conn);
 
 // The first that waits to be accepted and may be; NULL: none.
 struct sock *sock_first_to_accept(const struct sock *listener);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inside.h"
 #include "net/frame.h"
 #include "sock.h"
 #include "world.h"
@@ -108,13 +109,17 @@ const struct tcp_env wire_env = {.emit = emit};
 
 static enum drop take_segment(struct world *world, struct segment *s)
 {
+	enum drop drop;
 	struct sock *listener = sock_listener(world, &s->dst, s->dst_port);
 
 	if (s->flags & SEGMENT_SYN) {
 		restrict_options(&world->settings, &s->options);
 		cap_mss(&s->options, sock_on_wire_input(world, s).mss);
 	}
-	return tcp_input(world->stack, s, listener != NULL, world->now_us);
+	drop = tcp_input(world->stack, s, listener != NULL, world->now_us);
+	if ((s->flags & SEGMENT_SYN) != 0 && listener != NULL)
+		sock_bound_handshake(listener, inside_conn(world->stack, s));
+	return drop;
 }
 
 bool wire_inject(struct world *world, const void *at, size_t octets)

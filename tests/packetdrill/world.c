@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sock.h"
 
@@ -22,6 +23,7 @@ struct world *world_make(const char *flags)
 	assert(world != NULL);
 	pthread_mutex_init(&world->lock, NULL);
 	world->owner = pthread_self();
+	world->owner_tid = gettid();
 	world->flags = flags != NULL ? strdup(flags) : NULL;
 	world->now_us = BEGIN_US;
 	world->next_port = 32768;
@@ -86,14 +88,27 @@ void world_settle(struct world *world)
 	} while (world->wire.sent != sent);
 }
 
-bool world_step(struct world *world, uint64_t until_us)
+// When something happens next; until_us: nothing before that.
+static uint64_t next_event_us(const struct world *world, uint64_t until_us)
 {
 	uint64_t next_us = until_us, due_us = call_next_us(world);
 
 	if (world->stack != NULL)
 		next_us = tcp_next_timer_us(world->stack, world->now_us, until_us - world->now_us);
-	if (due_us != 0 && due_us < next_us)
-		next_us = due_us;
+	return due_us != 0 && due_us < next_us ? due_us : next_us;
+}
+
+bool world_step_if_any(struct world *world)
+{
+	uint64_t until_us = world->now_us + WORLD_FOR_EVER_US;
+
+	return next_event_us(world, until_us) < until_us && world_step(world, until_us);
+}
+
+bool world_step(struct world *world, uint64_t until_us)
+{
+	uint64_t next_us = next_event_us(world, until_us), due_us = call_next_us(world);
+
 	if (next_us <= world->now_us)
 		next_us = world->now_us + 1;
 	world->now_us = next_us;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "call.h"
 #include "settings.h"
@@ -27,6 +28,8 @@ enum {
 struct world {
 	pthread_mutex_t lock;
 	pthread_t owner; // the thread that made it
+	pid_t owner_tid;
+	uint64_t entries; // calls made
 	const char *flags;
 	struct settings settings;
 	uint64_t now_us;
@@ -54,6 +57,9 @@ void world_settle(struct world *world);
 
 // On to the next thing that happens, at most to until_us. False: until_us has come, and nothing happened.
 bool world_step(struct world *world, uint64_t until_us);
+
+// On to the next thing that happens. False: nothing is going to, and no time has passed.
+bool world_step_if_any(struct world *world);
 
 // On to until_us, with all that happens on the way.
 void world_run(struct world *world, uint64_t until_us);
