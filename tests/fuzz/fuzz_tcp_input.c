@@ -1,9 +1,11 @@
 // Target functions: tcp_input and everything behind it
 //
 // The input is a list of actions: time goes on, a segment near some interesting number arrives, the application
-// sends, closes, aborts, resumes or takes less. Checked after each: tcp_check(); that an octet once shown
+// sends, closes, shuts down, aborts, resumes, takes less or nothing. Two peers speak v4, two v6; SACK, ECN and timestamps are as the
+// input has them, and SYN cookies come under pressure or always. Checked after each: tcp_check(); that an octet once shown
 // to the application is not shown differently later; that an octet once sent is not sent differently later; that
-// neither the acknowledged number nor the right edge of the window goes back. In the end everything comes back.
+// neither the acknowledged number nor the right edge of the window goes back; that SACK blocks are ranges and fit; that RST is not
+// answered by RST, and no segment by many. In the end everything comes back.
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,12 +20,20 @@
 #include "tcp/tcp_table.h"
 #include "tcp/tcp_tuple.h"
 
-enum { PEERS = 4, CONNS = 6, BLOCKS = 40, SHOWN = 4096, STEPS = 3000 };
+enum {
+	PEERS = 4,
+	CONNS = 6,
+	BLOCKS = 40,
+	SHOWN = 4096,
+	STEPS = 3000,
+	ANSWERS = 3, // at once, to one segment
+	OPTION_OCTETS = 40,
+};
 
 struct app {
 	uint8_t shown[SHOWN];
 	uint32_t shown_octets, sent;
-	bool closed;
+	bool closed, shut;
 };
 
 // What a peer saw of us on its present connection.
@@ -44,6 +54,9 @@ static struct {
 	struct seen seen[PEERS];
 	uint8_t action; // of the application in its next call
 	uint32_t consume;
+	bool hold; // what data() brings next
+	bool in_input, rst_in;
+	uint32_t answers; // to the segment that is being read
 } f;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -90,9 +103,30 @@ static void app_send(struct tcp_conn *conn, uint32_t octets)
 		app->sent += octets;
 }
 
+static void app_set(struct tcp_conn *conn, uint8_t what)
+{
+	if (what & 1)
+		tcp_set_ack_policy(conn, what & 2 ? TCP_ACK_REPLY : TCP_ACK_DATA);
+	else
+		tcp_set_small(conn, (enum tcp_small)(what / 2 % 3));
+}
+
+// Who shuts down takes all from then on.
+static void app_shutdown(struct tcp_conn *conn)
+{
+	struct app *app = tcp_conn_app(conn);
+
+	app->shut = true;
+	tcp_shutdown(conn, f.now_us);
+}
+
 static void app_act(struct tcp_conn *conn, uint8_t action)
 {
 	switch (action & 7) {
+	case 0:
+		if (action & 8)
+			app_shutdown(conn);
+		return;
 	case 1:
 		app_send(conn, action * 37U);
 		return;
@@ -110,12 +144,10 @@ static void app_act(struct tcp_conn *conn, uint8_t action)
 		tcp_close(conn, f.now_us);
 		return;
 	case 6:
-		tcp_shutdown(conn, f.now_us);
-		return;
-	case 7:
-		tcp_set_small(conn, (enum tcp_small)((action >> 3) % 3));
+		tcp_set_receive_window(conn, (action >> 3) * 1000U);
 		return;
 	default:
+		app_set(conn, action >> 3);
 		return;
 	}
 }
@@ -148,6 +180,15 @@ static size_t on_data(void *user, struct tcp_conn *conn, struct slice in, uint64
 	(void)now_us;
 	must(in.len > 0 && in.len >= app->shown_octets && !app->closed);
 	must(memcmp(in.at, app->shown, app->shown_octets) == 0);
+	if (app->shut) {
+		app->shown_octets = 0;
+		return in.len;
+	}
+	// What was held may come again as it likes.
+	if (f.hold) {
+		f.hold = false;
+		return TCP_DATA_HELD;
+	}
 	if (rest > SHOWN)
 		rest = SHOWN;
 	memcpy(app->shown, in.at + used, rest);
@@ -205,11 +246,31 @@ static void see_octets(const struct seen *seen, const struct segment *s)
 			must(s->parts[i].at[k] == octet_at(at++));
 }
 
+static void see_options(const struct segment *s)
+{
+	const struct segment_options *o = &s->options;
+	uint32_t octets = (o->has_mss ? 4u : 0) + (o->has_scale ? 4u : 0) +
+			  (o->has_timestamp ? 12u : 0) + (o->sack_permitted ? 4u : 0) +
+			  (o->sack_count > 0 ? 4u + 8u * o->sack_count : 0);
+
+	must(octets <= OPTION_OCTETS);
+	for (uint8_t i = 0; i < o->sack_count; i++)
+		must(seq_lt(o->sacks[i].left, o->sacks[i].right));
+}
+
+static void see_answer(const struct segment *s)
+{
+	must(!f.in_input || ++f.answers <= ANSWERS);
+	must(!f.in_input || !f.rst_in || !(s->flags & SEGMENT_RST));
+}
+
 static void emit(void *user, const struct segment *s)
 {
 	struct seen *seen = &f.seen[s->dst_port % PEERS];
 
 	(void)user;
+	see_answer(s);
+	see_options(s);
 	if (s->flags & SEGMENT_RST)
 		return;
 	if (s->flags & SEGMENT_SYN) {
@@ -237,18 +298,21 @@ static void begin(const uint8_t *data, size_t size)
 {
 	size_t octets;
 
+	memset(&f, 0, sizeof(f));
 	f.at = data;
 	f.left = size;
 	f.now_us = 10000000;
 	f.consume = UINT32_MAX;
-	f.action = 0;
-	memset(f.seen, 0, sizeof(f.seen));
+
+	uint8_t bits = take();
+
 	f.config = (struct tcp_stack_config){.app = &app_table,
 		.env = &env_table,
 		.conns = CONNS,
 		.blocks = BLOCKS,
 		.mss = 1460,
-		.receive_window = take() & 1 ? 3000 : 0,
+		.receive_window = bits & 1 ? 3000 : 0,
+		.reset_late_data = (bits & 2) != 0,
 		.app_octets = sizeof(struct app),
 		.secret = {1, 2}};
 	octets = (tcp_stack_octets(&f.config) + 63) / 64 * 64;
@@ -256,6 +320,23 @@ static void begin(const uint8_t *data, size_t size)
 	must(f.memory != NULL);
 	memset(f.memory, 0, octets);
 	f.stack = tcp_stack_init(f.memory, &f.config, f.now_us);
+	tcp_stack_set_cookies(f.stack, (bits & 4) != 0);
+}
+
+// The first two peers have v4 addresses, the others v6.
+static struct ip_addr address(int peer, uint8_t host)
+{
+	if (peer < PEERS / 2)
+		return ip_addr_from_v4(0x0a0caa00u + host);
+	return (struct ip_addr){{0x20, 1, 0x0d, 0xb8, [15] = host}};
+}
+
+static struct segment addressed(int peer)
+{
+	return (struct segment){.src = address(peer, 30),
+		.dst = address(peer, 5),
+		.src_port = (uint16_t)(4000 + peer),
+		.dst_port = 25};
 }
 
 static struct tcp_conn *conn_of(int peer)
@@ -272,7 +353,22 @@ static struct tcp_conn *conn_of(int peer)
 	return NULL;
 }
 
-static void run_options(struct segment *s, const struct seen *seen)
+// Blocks of our octets: near those in flight, or anywhere.
+static void run_sacks(
+	struct segment_options *o, const struct tcp_conn *conn, const struct seen *seen)
+{
+	uint8_t bits = take();
+	uint32_t base = conn != NULL ? conn->snd_una : seen->isn;
+
+	o->sack_permitted = (bits & 1) != 0;
+	o->sack_count = bits >> 1 & 3;
+	for (uint8_t i = 0; i < o->sack_count; i++) {
+		o->sacks[i].left = base + (bits & 8 ? take_word() : take() * 100U);
+		o->sacks[i].right = o->sacks[i].left + (bits & 16 ? take_word() : take() * 100U);
+	}
+}
+
+static void run_options(struct segment *s, const struct tcp_conn *conn, const struct seen *seen)
 {
 	uint8_t bits = take();
 	struct segment_options *o = &s->options;
@@ -286,6 +382,18 @@ static void run_options(struct segment *s, const struct seen *seen)
 	o->mss = (uint16_t)(bits * 8);
 	o->has_scale = (bits & 16) != 0;
 	o->scale = bits >> 4;
+	s->ecn = bits >> 6;
+	if (bits & 32)
+		run_sacks(o, conn, seen);
+}
+
+static void input(const struct segment *s, bool listen)
+{
+	f.in_input = true;
+	f.rst_in = (s->flags & SEGMENT_RST) != 0;
+	f.answers = 0;
+	tcp_input(f.stack, s, listen, f.now_us);
+	f.in_input = false;
 }
 
 // Numbers are chosen near those that matter: what we acknowledged, our window's edge, what we have sent.
@@ -295,18 +403,15 @@ static void run_segment(int peer, bool burst)
 	struct seen *seen = &f.seen[peer];
 	uint8_t shape = take();
 	const struct tcp_conn *conn = conn_of(peer);
-	struct segment s = {.src = ip_addr_from_v4(0x0a0caa1e),
-		.dst = ip_addr_from_v4(0x0a0caa05),
-		.src_port = (uint16_t)(4000 + peer),
-		.dst_port = 25,
-		.flags = take(),
-		.window = (uint16_t)take_word()};
+	struct segment s = addressed(peer);
 	uint32_t base = shape & 1 ? seen->edge : seen->has_ack ? seen->ack : seen->seq;
 
 	for (size_t i = 0; text[0][0] == 0 && i < sizeof(text[0]); i++) {
 		text[0][i] = 'a';
 		text[1][i] = 'b';
 	}
+	s.flags = take();
+	s.window = (uint16_t)take_word();
 	s.seq = base + (shape & 2 ? (uint32_t)(int8_t)take() : 0) + (shape & 4 ? take_word() : 0);
 	s.ack = conn != NULL ? conn->snd_max : seen->isn + 1;
 	if (shape & 8)
@@ -319,10 +424,10 @@ static void run_segment(int peer, bool burst)
 		s.part_count = 1;
 		s.parts[0] = (struct slice){text[shape >> 7], s.payload_octets};
 	}
-	run_options(&s, seen);
+	run_options(&s, conn, seen);
 	if (s.flags & SEGMENT_SYN)
 		seen->seq = s.seq;
-	tcp_input(f.stack, &s, (shape & 64) == 0, f.now_us);
+	input(&s, (shape & 64) == 0);
 	if (!burst)
 		tcp_flush(f.stack, f.now_us);
 }
@@ -336,10 +441,11 @@ static void run_time(uint64_t by_us)
 
 static void run_connect(int peer)
 {
-	struct segment tuple = {.src = ip_addr_from_v4(0x0a0caa05),
-		.dst = ip_addr_from_v4(0x0a0caa1e),
-		.src_port = 25,
-		.dst_port = (uint16_t)(4000 + peer)};
+	struct segment from = addressed(peer);
+	struct segment tuple = {.src = from.dst,
+		.dst = from.src,
+		.src_port = from.dst_port,
+		.dst_port = from.src_port};
 
 	tcp_connect(f.stack, &tuple, f.now_us);
 }
@@ -374,6 +480,7 @@ static void run_step(void)
 	case 2:
 		f.action = take();
 		f.consume = verb & 32 ? take() : UINT32_MAX;
+		f.hold = (verb & 64) != 0;
 		break;
 	case 3:
 		if (conn != NULL)
@@ -400,10 +507,11 @@ static void end(void)
 	struct tcp_conn *conn;
 
 	f.action = 0;
+	f.hold = false;
 	while ((conn = tcp_conn_next(f.stack, &cursor)) != NULL)
 		tcp_abort(conn, f.now_us);
 	// Six SYN-ACKs, or TIME-WAIT.
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 8 && tcp_conn_count(f.stack) > 0; i++)
 		run_time(61000000);
 	tcp_check(f.stack);
 	must(tcp_conn_count(f.stack) == 0);
