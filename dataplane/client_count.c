@@ -3,11 +3,19 @@
 #include <assert.h>
 #include <string.h>
 
-struct place {
-	struct ip_addr client;
-	uint16_t slot;
-	uint32_t count; // 0: free
+enum {
+	COUNT_BITS = 22, // as many as there can be connections
+	TAG_BITS = 64 - COUNT_BITS,
 };
+
+// A client is known by its hash: among a million clients chances are one in nine that two of them share their count, and nobody
+// can choose with whom.
+struct place {
+	uint64_t tag : TAG_BITS;
+	uint64_t count : COUNT_BITS; // 0: free
+};
+
+_Static_assert(sizeof(struct place) == 8, "16 to 32 octets a connection");
 
 struct client_count {
 	struct siphash_key key;
@@ -38,50 +46,40 @@ struct client_count *client_count_init(void *memory, uint32_t conns, const struc
 	return table;
 }
 
-static struct ip_addr who(const struct ip_addr *client)
+static uint64_t tag_of(const struct client_count *t, const struct ip_addr *client, uint16_t slot)
 {
-	struct ip_addr a = *client;
+	uint8_t key[18] = {0};
 
-	if (!ip_addr_is_v4(client))
-		memset(a.octets + 8, 0, 8);
-	return a;
-}
-
-static uint32_t home_of(const struct client_count *t, const struct ip_addr *client, uint16_t slot)
-{
-	uint8_t key[18];
-
-	memcpy(key, client->octets, 16);
+	memcpy(key, client->octets, ip_addr_is_v4(client) ? 16 : 8);
 	memcpy(key + 16, &slot, 2);
-	return (uint32_t)siphash(&t->key, key, sizeof(key)) & t->mask;
+	return siphash(&t->key, key, sizeof(key)) >> COUNT_BITS;
 }
 
 // The client's place, or the free one where it belongs.
-static uint32_t find(const struct client_count *t, const struct ip_addr *client, uint16_t slot)
+static uint32_t find(const struct client_count *t, uint64_t tag)
 {
-	uint32_t i = home_of(t, client, slot);
+	uint32_t i = (uint32_t)tag & t->mask;
 
-	while (t->places[i].count != 0 &&
-		(t->places[i].slot != slot || !ip_addr_eq(&t->places[i].client, client)))
+	while (t->places[i].count != 0 && t->places[i].tag != tag)
 		i = (i + 1) & t->mask;
 	return i;
 }
 
 uint32_t client_count_add(struct client_count *t, const struct ip_addr *client, uint16_t slot)
 {
-	struct ip_addr a = who(client);
-	struct place *p = &t->places[find(t, &a, slot)];
+	uint64_t tag = tag_of(t, client, slot);
+	struct place *p = &t->places[find(t, tag)];
 
-	p->client = a;
-	p->slot = slot;
-	return ++p->count;
+	p->tag = tag & ((1ULL << TAG_BITS) - 1);
+	p->count++;
+	return (uint32_t)p->count;
 }
 
 // Close the gap at i, so that probes never meet a deleted place.
 static void close_gap(struct client_count *t, uint32_t i)
 {
 	for (uint32_t j = (i + 1) & t->mask; t->places[j].count != 0; j = (j + 1) & t->mask) {
-		uint32_t home = home_of(t, &t->places[j].client, t->places[j].slot);
+		uint32_t home = (uint32_t)t->places[j].tag & t->mask;
 
 		if (((j - home) & t->mask) < ((j - i) & t->mask))
 			continue; // its home lies behind the gap
@@ -93,12 +91,11 @@ static void close_gap(struct client_count *t, uint32_t i)
 
 uint32_t client_count_remove(struct client_count *t, const struct ip_addr *client, uint16_t slot)
 {
-	struct ip_addr a = who(client);
-	uint32_t i = find(t, &a, slot);
-	uint32_t left;
+	uint32_t i = find(t, tag_of(t, client, slot)), left;
 
 	assert(t->places[i].count > 0);
-	left = --t->places[i].count;
+	left = (uint32_t)t->places[i].count - 1;
+	t->places[i].count = left & ((1U << COUNT_BITS) - 1);
 	if (left == 0)
 		close_gap(t, i);
 	return left;

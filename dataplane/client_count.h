@@ -1,7 +1,7 @@
 // client_count.h - how many sessions each client has with a virtual server on this worker. A v6 client is its /64.
 //
 // Thread:  the worker that owns the table.
-// Memory:  fixed at init: twice as many places as there can be connections, so it is never full.
+// Memory:  fixed at init: 8 octets a place, at least twice as many places as there can be connections, so it is never full.
 // Blocks:  never. Cost: one hash and a short probe.
 
 #pragma once

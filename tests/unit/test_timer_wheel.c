@@ -157,25 +157,98 @@ static void test_timer_wheel_next_is_never_after_the_first_deadline(void **state
 	assert_int_equal(bench.fired_us[0], 1500123);
 }
 
+// Entries that hang elsewhere than before.
+static uint32_t moved_since(uint32_t slots[TIMERS])
+{
+	uint32_t moved = 0;
+
+	for (size_t i = 0; i < TIMERS; i++) {
+		moved += bench.timers[i].slot != slots[i];
+		slots[i] = bench.timers[i].slot;
+	}
+	return moved;
+}
+
+// Five minutes away, and moved once on the way there.
+static void test_timer_wheel_far_deadlines_are_moved_once(void **state)
+{
+	uint32_t slots[TIMERS], moved = 0;
+
+	(void)state;
+	for (size_t i = 0; i < TIMERS; i++)
+		timer_wheel_arm(&bench.wheel, &bench.timers[i], 301000000 + i * 3000);
+	moved_since(slots);
+	for (uint64_t now_us = 1000000; now_us < 300000000; now_us += 10000) {
+		run(now_us, 10);
+		moved += moved_since(slots);
+	}
+	// They were spread over 2 s: no run had more than its budget.
+	assert_in_range(moved, TIMERS / 2, TIMERS);
+	run(303000000, 100000);
+	for (size_t i = 0; i < TIMERS; i++)
+		assert_int_equal(bench.fired[i], 1);
+}
+
+static void test_timer_wheel_far_deadline_moved_near_fires_in_time(void **state)
+{
+	(void)state;
+	for (uint64_t step_us = 1000; step_us < 10000000; step_us += 77777) {
+		reset(NULL);
+		timer_wheel_arm(&bench.wheel, &bench.timers[0], 9000000);
+		timer_wheel_arm(&bench.wheel, &bench.timers[1], 5000000000);
+		run(1000000 + step_us, 0);
+		timer_wheel_arm(&bench.wheel, &bench.timers[1], 1000000 + step_us + 5000);
+		assert_int_equal(
+			run(1000000 + step_us + 4999, 10), 1000000 + step_us + 4999 >= 9000000);
+		assert_int_equal(bench.fired[1], 0);
+		run(1000000 + step_us + 5000, 10);
+		assert_int_equal(bench.fired[1], 1);
+	}
+}
+
+// A budget that is too small for a while makes deadlines late, and loses none.
+static void test_timer_wheel_starved_for_hours_loses_nothing(void **state)
+{
+	uint64_t now_us = 1000000;
+	unsigned seed = 3;
+
+	(void)state;
+	for (size_t i = 0; i < TIMERS; i++)
+		timer_wheel_arm(&bench.wheel, &bench.timers[i],
+			1000000 + (uint64_t)rand_r(&seed) % 9000 * 1000000);
+	for (int i = 0; i < 200; i++, now_us += 20000000)
+		run(now_us, (uint32_t)rand_r(&seed) % 4);
+	now_us = 10000000000;
+	run(now_us, 100000);
+	run(now_us, 100000);
+	for (size_t i = 0; i < TIMERS; i++)
+		assert_int_equal(bench.fired[i], 1);
+	assert_int_equal(bench.wheel.count, 0);
+}
+
+struct range {
+	uint64_t far_us, near_us, step_us;
+	int steps;
+};
+
 // Random arming and cancelling against a plain table of deadlines.
-static void test_timer_wheel_random_use_agrees_with_a_plain_table(void **state)
+static void agrees_with_a_plain_table(const struct range *range)
 {
 	uint64_t now_us = 1000000, due_us[TIMERS] = {0};
 	unsigned seed = 7;
 
-	(void)state;
-	for (int step = 0; step < 20000; step++) {
+	for (int step = 0; step < range->steps; step++) {
 		size_t i = (size_t)rand_r(&seed) % TIMERS;
-		uint64_t far = rand_r(&seed) % 4 == 0 ? 20000000 : 50000;
+		uint64_t within_us = rand_r(&seed) % 4 == 0 ? range->far_us : range->near_us;
 
 		if (rand_r(&seed) % 5 == 0) {
 			timer_wheel_cancel(&bench.wheel, &bench.timers[i]);
 			due_us[i] = 0;
 		} else {
-			due_us[i] = now_us + (uint64_t)rand_r(&seed) % far;
+			due_us[i] = now_us + ((uint64_t)rand_r(&seed) << 10) % within_us;
 			timer_wheel_arm(&bench.wheel, &bench.timers[i], due_us[i]);
 		}
-		now_us += (uint64_t)rand_r(&seed) % 2000;
+		now_us += (uint64_t)rand_r(&seed) % range->step_us;
 		run(now_us, 100000);
 		for (size_t k = 0; k < TIMERS; k++) {
 			bool due = due_us[k] != 0 && due_us[k] <= now_us;
@@ -186,6 +259,24 @@ static void test_timer_wheel_random_use_agrees_with_a_plain_table(void **state)
 				due_us[k] = 0;
 		}
 	}
+}
+
+static void test_timer_wheel_random_use_agrees_with_a_plain_table(void **state)
+{
+	(void)state;
+	agrees_with_a_plain_table(&(struct range){20000000, 50000, 2000, 20000});
+}
+
+static void test_timer_wheel_random_use_over_days_agrees_with_a_plain_table(void **state)
+{
+	(void)state;
+	agrees_with_a_plain_table(&(struct range){20000000000, 6000000, 40000000, 20000});
+}
+
+static void test_timer_wheel_random_use_over_hours_agrees_with_a_plain_table(void **state)
+{
+	(void)state;
+	agrees_with_a_plain_table(&(struct range){300000000, 4000000, 300000, 20000});
 }
 
 int main(void)
@@ -204,8 +295,16 @@ int main(void)
 			test_timer_wheel_after_a_long_sleep_everything_due_fires_once, reset),
 		cmocka_unit_test_setup(
 			test_timer_wheel_next_is_never_after_the_first_deadline, reset),
+		cmocka_unit_test_setup(test_timer_wheel_far_deadlines_are_moved_once, reset),
+		cmocka_unit_test_setup(
+			test_timer_wheel_far_deadline_moved_near_fires_in_time, reset),
+		cmocka_unit_test_setup(test_timer_wheel_starved_for_hours_loses_nothing, reset),
 		cmocka_unit_test_setup(
 			test_timer_wheel_random_use_agrees_with_a_plain_table, reset),
+		cmocka_unit_test_setup(
+			test_timer_wheel_random_use_over_hours_agrees_with_a_plain_table, reset),
+		cmocka_unit_test_setup(
+			test_timer_wheel_random_use_over_days_agrees_with_a_plain_table, reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
