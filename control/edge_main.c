@@ -22,6 +22,7 @@
 #include "control/deliver_link.h"
 #include "control/eal.h"
 #include "control/inject.h"
+#include "control/link_watch.h"
 #include "control/log.h"
 #include "control/port_watch.h"
 #include "control/reload.h"
@@ -47,6 +48,7 @@ struct edge_process {
 	struct port_set ports;
 	struct port_flows flows;
 	struct port_watch port_watch;
+	struct link_watch link_watch;
 	struct worker_common common;
 	struct worker *workers[LIMIT_WORKERS];
 	struct reload *reload;
@@ -165,6 +167,7 @@ static void make_workers(struct edge_process *p, const struct config *config)
 	p->edge.flows = &p->flows;
 	p->port_watch = (struct port_watch){
 		.edge = &p->edge, .ports = &p->ports, .flows = &p->flows, .reload = p->reload};
+	link_watch_init(&p->link_watch, &p->edge);
 	if (!worker_connect(p->workers, count))
 		die("not enough memory for rings: raise dataplane.memory");
 }
@@ -292,6 +295,12 @@ static void wake_control(void *user)
 	uv_async_send(user);
 }
 
+static void watch_links(struct edge_process *p)
+{
+	port_watch_links(&p->port_watch);
+	link_watch_poll(&p->link_watch, stderr);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct edge_process *p = timer->data;
@@ -300,7 +309,7 @@ static void on_tick(uv_timer_t *timer)
 	inject_poll(p->inject);
 	port_watch_rules(&p->port_watch);
 	if (p->ticks++ % TICKS_PER_S == 0)
-		port_watch_links(&p->port_watch);
+		watch_links(p);
 	if (p->drain_until_ms != 0 &&
 		(sessions_open(p) == 0 || uv_now(p->loop) >= p->drain_until_ms))
 		finish(p);

@@ -70,6 +70,9 @@ void port_watch_links(struct port_watch *watch)
 	for (uint16_t i = 0; i < watch->ports->count; i++) {
 		const struct port *port = &watch->ports->ports[i];
 
+		if ((changed >> i & 1) != 0 && port->link_up)
+			atomic_fetch_add_explicit(
+				&watch->edge->links[i].ups, 1, memory_order_relaxed);
 		if (changed >> i & 1)
 			fprintf(stderr, "postern-edge: port %s: link is %s\n", port->device,
 				port->link_up ? "up" : "down");

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "control/link_watch.h"
 #include "dataplane/port.h"
 #include "dataplane/port_flow.h"
 
@@ -116,6 +117,7 @@ static json_t *port_json(const struct port *port, const struct port_flow *flow)
 	put(object, "link_mbit_s", port->link_mbit_s);
 	put(object, "link_changes", port->link_changes);
 	put(object, "missed", port->missed);
+	put_text(object, "multicast", port->groups != NULL ? port->groups : "-");
 	put_text(object, "checksums", port->sums_by_port ? "port" : "software");
 	if (flow == NULL)
 		return object;
@@ -131,10 +133,13 @@ void status_ports_add(json_t *status, const struct edge *edge, const struct edge
 	json_t *ports = json_array();
 
 	add_steering(status, edge, policy);
-	for (uint16_t i = 0; edge->ports != NULL && i < edge->ports->count; i++)
-		json_array_append_new(
-			ports, port_json(&edge->ports->ports[i],
-				       edge->flows != NULL ? &edge->flows->ports[i] : NULL));
+	for (uint16_t i = 0; edge->ports != NULL && i < edge->ports->count; i++) {
+		json_t *port = port_json(&edge->ports->ports[i],
+			edge->flows != NULL ? &edge->flows->ports[i] : NULL);
+
+		link_watch_status(port, edge, i);
+		json_array_append_new(ports, port);
+	}
 	json_object_set_new(status, "ports", ports);
 }
 
@@ -189,5 +194,6 @@ void status_ports_print(FILE *out, const json_t *status)
 		if (json_object_get(port, "refusal") != NULL)
 			fprintf(out, " (%s)", text_of(port, "refusal"));
 		fprintf(out, "\n");
+		link_watch_print(out, port);
 	}
 }

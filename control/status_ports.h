@@ -21,8 +21,8 @@ uint64_t status_ports_missed(const struct edge *edge);
 const char *status_ports_steering(
 	const struct edge *edge, const struct edge_policy *policy, uint16_t vserver);
 
-// Put in "steering", "isolation" and "ports": [{device, driver, nic, rx_queues, tx_queues, mtu, link, link_changes, missed, checksums,
-// rules, rules_refused, refusal}].
+// Put in "steering", "isolation" and "ports": [{device, driver, nic, rx_queues, tx_queues, mtu, link, link_changes, missed, multicast,
+// checksums, rules, rules_refused, refusal, and what link_watch_status() adds}].
 void status_ports_add(json_t *status, const struct edge *edge, const struct edge_policy *policy);
 
 // For `posternctl steering`. False: there are no ports.

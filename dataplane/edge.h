@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "config/snapshot.h"
 #include "dataplane/log_record.h"
+#include "net/iface.h"
 #include "smtp/smtp_session.h"
 
 struct rte_rcu_qsbr;
@@ -80,6 +81,31 @@ struct edge_worker {
 	struct edge_vserver_counters vservers[LIMIT_VSERVERS]; // by slot
 };
 
+// One address of ours on a link, by its place in struct iface; the first worker writes.
+struct edge_address {
+	_Atomic uint8_t state;      // enum dad_state
+	_Atomic uint64_t conflicts; // packets in which somebody else claimed it
+	_Atomic uint64_t other_mac; // who did last; edge_mac()
+};
+
+enum edge_gateway_state {
+	EDGE_GATEWAY_ASKED, // not yet heard of
+	EDGE_GATEWAY_REACHABLE,
+	EDGE_GATEWAY_CHECKED, // being asked again, and used
+	EDGE_GATEWAY_UNREACHABLE,
+};
+
+struct edge_gateway {
+	_Atomic uint8_t state; // enum edge_gateway_state; the first worker
+	_Atomic uint64_t mac;  // edge_mac(); 0: unknown
+};
+
+struct edge_link {
+	_Atomic uint32_t ups; // how often the link came up; control thread
+	struct edge_address addresses[IFACE_ADDRESSES];
+	struct edge_gateway gateways[IFACE_GATEWAYS];
+};
+
 struct edge {
 	const struct edge_policy
 		*_Atomic policy; // control thread (reload.c) stores; workers load once a loop
@@ -88,15 +114,23 @@ struct edge {
 	struct edge_vserver vservers[LIMIT_VSERVERS];
 	struct edge_worker *workers[LIMIT_WORKERS];
 	unsigned worker_count;
-	_Atomic bool draining;        // STOP: as if every virtual server were draining
-	_Atomic bool stop;            // workers leave their loops
-	_Atomic bool spool_accepting; // spooler thread; false: MAIL gets 451
+	struct edge_link links[LIMIT_PORTS]; // by port
+	_Atomic bool draining;               // STOP: as if every virtual server were draining
+	_Atomic bool stop;                   // workers leave their loops
+	_Atomic bool spool_accepting;        // spooler thread; false: MAIL gets 451
 	_Atomic uint64_t spool_committed, spool_syncs, spool_errors; // spooler thread
 	int64_t started_s;
 	bool huge_pages;                // what EAL got
 	const struct port_set *ports;   // NULL in tests without; control thread
 	const struct port_flows *flows; // likewise
 };
+
+// A MAC address as a number, for counters.
+static inline uint64_t edge_mac(const uint8_t octets[6])
+{
+	return (uint64_t)octets[0] << 40 | (uint64_t)octets[1] << 32 | (uint64_t)octets[2] << 24 |
+	       (uint64_t)octets[3] << 16 | (uint64_t)octets[4] << 8 | octets[5];
+}
 
 // Add to a counter of one's own worker: no other thread writes it, so no locked instruction is needed.
 static inline void edge_count(_Atomic uint64_t *counter, uint64_t by)

@@ -3,12 +3,12 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include "dataplane/address.h"
 #include "dataplane/transmit.h"
-#include "net/arp.h"
-#include "net/nd.h"
 
 enum {
 	ASKS_PER_LOOP = 32,
+	PUBLISH_US = 100000,
 };
 
 static const struct iface *iface_of(const struct worker *w, unsigned port)
@@ -24,15 +24,20 @@ static void drop_sent(struct worker *w, struct rte_mbuf *m)
 
 // ---- Asking
 
-// The address of ours to ask target from: one of its subnet, else the link-local one or any of v4. NULL: none.
-static const struct ip_addr *source_for(const struct iface *iface, const struct ip_addr *target)
+// The address of ours to ask target from: one of its subnet, else the link-local one or any of v4. NULL: none. An IPv6 address
+// asks nothing before it is known to be ours (RFC 4429 3.2).
+static const struct ip_addr *source_for(
+	const struct worker *w, unsigned port, const struct ip_addr *target)
 {
+	const struct iface *iface = iface_of(w, port);
 	const struct ip_addr *any = NULL;
 
 	for (uint16_t i = 0; i < iface->address_count; i++) {
 		const struct iface_addr *own = &iface->addresses[i];
 
 		if (ip_addr_is_v4(&own->addr) != ip_addr_is_v4(target))
+			continue;
+		if (!ip_addr_is_v4(target) && address_state(w, port, i) != DAD_OWNED)
 			continue;
 		if (iface_covers(own, target))
 			return &own->addr;
@@ -42,38 +47,29 @@ static const struct ip_addr *source_for(const struct iface *iface, const struct 
 	return any;
 }
 
-// dst_mac: NULL for all.
-static uint32_t build_ask(const struct iface *iface, uint8_t *out, const struct ip_addr *target,
-	const struct mac *dst_mac)
-{
-	const struct ip_addr *src = source_for(iface, target);
-
-	if (src == NULL)
-		return 0;
-	if (ip_addr_is_v4(target))
-		return arp_build_request(out, &(struct arp_ask){.sender_mac = iface->mac,
-						      .sender = ip_addr_v4(src),
-						      .target = ip_addr_v4(target),
-						      .dst_mac = dst_mac});
-	return nd_build_solicit(out,
-		&(struct nd_solicit){
-			.src_mac = iface->mac, .src = *src, .target = *target, .dst_mac = dst_mac});
-}
-
-// False: not now.
+// dst_mac: NULL for all. False: not now.
 static bool ask(struct worker *w, const struct neigh_key *key, const struct mac *dst_mac)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(w->common->mbufs);
+	const struct ip_addr *src = source_for(w, key->nic_port, &key->addr);
+	struct rte_mbuf *m = src != NULL ? rte_pktmbuf_alloc(w->common->mbufs) : NULL;
+	struct mac mac = iface_of(w, key->nic_port)->mac;
+	uint8_t *out;
 
 	if (m == NULL)
 		return false;
-	m->data_len = (uint16_t)build_ask(
-		iface_of(w, key->nic_port), rte_pktmbuf_mtod(m, uint8_t *), &key->addr, dst_mac);
+	out = rte_pktmbuf_mtod(m, uint8_t *);
+	if (ip_addr_is_v4(src))
+		m->data_len =
+			(uint16_t)arp_build_request(out, &(struct arp_ask){.sender_mac = mac,
+								 .sender = ip_addr_v4(src),
+								 .target = ip_addr_v4(&key->addr),
+								 .dst_mac = dst_mac});
+	else
+		m->data_len = (uint16_t)nd_build_solicit(out, &(struct nd_solicit){.src_mac = mac,
+								      .src = *src,
+								      .target = key->addr,
+								      .dst_mac = dst_mac});
 	m->pkt_len = m->data_len;
-	if (m->data_len == 0) {
-		rte_pktmbuf_free(m);
-		return false;
-	}
 	transmit_frame(w, key->nic_port, m);
 	return true;
 }
@@ -96,6 +92,37 @@ void neighbour_send(struct worker *w, unsigned port, const struct ip_addr *to, s
 		neigh_postpone(&w->neigh, &key, w->now_us);
 }
 
+// ---- Gateways, for status
+
+static enum edge_gateway_state gateway_state(const struct neigh *n)
+{
+	if (n->state == NEIGH_INCOMPLETE)
+		return n->silent ? EDGE_GATEWAY_UNREACHABLE : EDGE_GATEWAY_ASKED;
+	return n->state == NEIGH_REACHABLE ? EDGE_GATEWAY_REACHABLE : EDGE_GATEWAY_CHECKED;
+}
+
+static void publish_gateway(struct worker *w, unsigned port, unsigned i)
+{
+	struct edge_gateway *to = &w->edge->links[port].gateways[i];
+	struct neigh_key key = {iface_of(w, port)->gateways[i], (uint8_t)port};
+	const struct neigh *n = neigh_look(&w->neigh, &key);
+
+	atomic_store_explicit(&to->state, gateway_state(n), memory_order_relaxed);
+	atomic_store_explicit(&to->mac, n->state != NEIGH_INCOMPLETE ? edge_mac(n->mac.octets) : 0,
+		memory_order_relaxed);
+}
+
+static void publish_gateways(struct worker *w)
+{
+	if (w->addresses == NULL || w->now_us < w->gateways_due_us)
+		return; // one worker's word is enough
+	w->gateways_due_us = w->now_us + PUBLISH_US;
+	for (unsigned p = 0; p < w->common->ports->count; p++) {
+		for (uint8_t i = 0; i < iface_of(w, p)->gateway_count; i++)
+			publish_gateway(w, p, i);
+	}
+}
+
 void neighbour_poll(struct worker *w)
 {
 	struct neigh_ask due[ASKS_PER_LOOP];
@@ -108,6 +135,7 @@ void neighbour_poll(struct worker *w)
 			!ask(w, &due[i].key, due[i].kind == NEIGH_ASK_ONE ? &due[i].mac : NULL))
 			neigh_postpone(&w->neigh, &due[i].key, w->now_us);
 	}
+	publish_gateways(w);
 }
 
 void neighbour_start(struct worker *w)
@@ -171,6 +199,26 @@ static void nd_learn(struct worker *w, unsigned port, const struct frame *f, con
 	learn(w, &word);
 }
 
+static void hear_arp(struct worker *w, unsigned port, const struct arp *arp)
+{
+	arp_learn(w, port, arp);
+	if (w->addresses != NULL)
+		address_hear_arp(w, port, arp);
+}
+
+static void hear_nd(struct worker *w, unsigned port, const struct frame *f, const struct nd *nd)
+{
+	nd_learn(w, port, f, nd);
+	if (w->addresses != NULL)
+		address_hear_nd(w, port, f, nd);
+}
+
+static void hear_mld(struct worker *w, unsigned port, const struct mld_query *query)
+{
+	if (w->addresses != NULL)
+		address_hear_mld(w, port, query);
+}
+
 // All workers hear what one received.
 static void tell_others(struct worker *w, struct rte_mbuf *m)
 {
@@ -204,7 +252,7 @@ static void answer(struct worker *w, struct rte_mbuf *m, uint32_t octets)
 static void arp_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
 {
 	const struct iface *iface = iface_of(w, m->port);
-	struct ip_addr target;
+	struct ip_addr sender, target;
 	struct arp arp;
 	enum drop why = arp_parse(f, &arp);
 
@@ -213,60 +261,94 @@ static void arp_input(struct worker *w, struct rte_mbuf *m, const struct frame *
 		rte_pktmbuf_free(m);
 		return;
 	}
-	arp_learn(w, m->port, &arp);
 	tell_others(w, m);
+	hear_arp(w, m->port, &arp);
+	sender = ip_addr_from_v4(arp.sender);
 	target = ip_addr_from_v4(arp.target);
-	if (!arp.request || !iface_has(iface, &target) || !has_room(m, ARP_FRAME_OCTETS)) {
+	// Who claims our address asks nothing; address.c deals with it.
+	if (!arp.request || !iface_has(iface, &target) || iface_has(iface, &sender) ||
+		!has_room(m, ARP_FRAME_OCTETS)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
 	answer(w, m, arp_build_reply(rte_pktmbuf_mtod(m, uint8_t *), iface->mac, arp.target, &arp));
 }
 
-static void nd_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+// Over IPv6 an address that is still being probed does not answer the probe of another station, and overrides nothing (RFC 4429
+// 3.3); one that is taken does not answer.
+static void nd_answer(
+	struct worker *w, struct rte_mbuf *m, const struct frame *f, const struct nd *nd)
 {
 	const struct iface *iface = iface_of(w, m->port);
-	struct nd_advert advert = {.mac = iface->mac, .dst_mac = f->src_mac, .overrides = true};
+	int i = iface_find(iface, &nd->target);
+	uint8_t state = address_state(w, m->port, i);
+	bool probe = nd_is_probe(f, nd);
+	struct nd_advert advert = {.mac = iface->mac,
+		.target = nd->target,
+		.dst = probe ? NULL : &f->ip.src,
+		.dst_mac = nd->has_mac ? nd->mac : f->src_mac,
+		.overrides = state == DAD_OWNED};
+
+	if (state == DAD_TAKEN || (probe && state == DAD_PROBING) ||
+		!has_room(m, ND_FRAME_OCTETS_MAX)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	answer(w, m, nd_build_advert(rte_pktmbuf_mtod(m, uint8_t *), &advert));
+}
+
+static void nd_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+{
 	struct nd nd;
 	enum drop why = nd_parse(f, &nd);
+	bool ours = why == DROP_NONE && iface_has(iface_of(w, m->port), &nd.target);
 
 	edge_account(w->shared, why);
-	if (why != DROP_NONE) {
+	if (why != DROP_NONE || (nd.solicitation && !ours)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
-	if (nd.solicitation && !iface_has(iface, &nd.target)) {
-		rte_pktmbuf_free(m); // for somebody else
-		return;
-	}
-	nd_learn(w, m->port, f, &nd);
 	tell_others(w, m);
-	if (!nd.solicitation || !has_room(m, ND_FRAME_OCTETS_MAX)) {
+	hear_nd(w, m->port, f, &nd);
+	if (nd.solicitation)
+		nd_answer(w, m, f, &nd);
+	else
 		rte_pktmbuf_free(m);
-		return;
+}
+
+static void mld_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+{
+	struct mld_query query;
+	enum drop why = mld_parse(f, &query);
+
+	edge_account(w->shared, why);
+	if (why == DROP_NONE) {
+		tell_others(w, m);
+		hear_mld(w, m->port, &query);
 	}
-	advert.target = nd.target;
-	advert.dst = nd_is_probe(f, &nd) ? NULL : &f->ip.src;
-	if (nd.has_mac)
-		advert.dst_mac = nd.mac;
-	answer(w, m, nd_build_advert(rte_pktmbuf_mtod(m, uint8_t *), &advert));
+	rte_pktmbuf_free(m);
 }
 
 void neighbour_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
 {
 	if (f->kind == FRAME_ARP)
 		arp_input(w, m, f);
-	else
+	else if (f->kind == FRAME_ND)
 		nd_input(w, m, f);
+	else
+		mld_input(w, m, f);
 }
 
 void neighbour_hear(struct worker *w, unsigned port, const struct frame *f)
 {
 	struct arp arp;
 	struct nd nd;
+	struct mld_query query;
 
 	if (f->kind == FRAME_ARP && arp_parse(f, &arp) == DROP_NONE)
-		arp_learn(w, port, &arp);
+		hear_arp(w, port, &arp);
 	else if (f->kind == FRAME_ND && nd_parse(f, &nd) == DROP_NONE)
-		nd_learn(w, port, f, &nd);
+		hear_nd(w, port, f, &nd);
+	else if (f->kind == FRAME_MLD && mld_parse(f, &query) == DROP_NONE)
+		hear_mld(w, port, &query);
 }

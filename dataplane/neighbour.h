@@ -15,7 +15,7 @@
 // Before the first loop: know the gateways.
 void neighbour_start(struct worker *w);
 
-// A FRAME_ARP or FRAME_ND that this worker received; takes m and accounts for it.
+// A FRAME_ARP, FRAME_ND or FRAME_MLD that this worker received; takes m and accounts for it.
 void neighbour_input(struct worker *w, struct rte_mbuf *m, const struct frame *f);
 
 // A copy of one that another worker received; does not take it.

@@ -1,5 +1,7 @@
 #include "dataplane/port.h"
 
+#include "dataplane/port_multicast.h"
+
 #include <errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -199,6 +201,7 @@ static bool start_one(struct port *port, const struct config_port *cp, const str
 		return fail(why, cp->device, "does not start", e);
 	set_redirection(port, &info);
 	fill_iface(port, cp, &info);
+	port->groups = port_multicast(port);
 	port->link_up = true; // until seen otherwise: a link that is down at start is a change
 	return true;
 }

@@ -28,6 +28,7 @@ struct port {
 	const char *device;
 	char driver[32];
 	const struct steering_nic *nic;
+	const char *groups; // which multicast it hears; static text for status
 	// As port_set_watch() saw it last; control thread.
 	bool link_up;
 	uint32_t link_changes;

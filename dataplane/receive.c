@@ -4,6 +4,7 @@
 #include <rte_prefetch.h>
 #include <rte_ring.h>
 
+#include "dataplane/address.h"
 #include "dataplane/admit.h"
 #include "dataplane/neighbour.h"
 #include "dataplane/transmit.h"
@@ -13,21 +14,14 @@ static const struct iface *iface_of(const struct worker *w, unsigned port)
 	return &w->common->ports->ports[port].iface;
 }
 
-static bool is_ours(const struct worker *w, const struct ip_addr *local)
-{
-	for (unsigned p = 0; p < w->common->ports->count; p++) {
-		if (iface_has(iface_of(w, p), local))
-			return true;
-	}
-	return false;
-}
-
 // ---- ping
 
 static void echo_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
 {
-	if (!is_ours(w, &f->ip.dst)) {
-		edge_account(w->shared, DROP_IP_NOT_OURS);
+	enum drop why = address_check(w, m->port, &f->ip.dst);
+
+	if (why != DROP_NONE) {
+		edge_account(w->shared, why);
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -133,11 +127,12 @@ static void steer(struct worker *w, struct rte_mbuf *m, unsigned owner)
 
 static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f)
 {
+	enum drop why = address_check(w, m->port, &f->ip.dst);
 	uint16_t vserver;
 	unsigned owner;
 
-	if (!is_ours(w, &f->ip.dst)) {
-		edge_account(w->shared, DROP_IP_NOT_OURS);
+	if (why != DROP_NONE) {
+		edge_account(w->shared, why);
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -170,7 +165,7 @@ static bool is_for_us(const struct worker *w, unsigned port, const struct frame 
 	if ((f->src_mac.octets[0] & 1) != 0)
 		return false;
 	if (group)
-		return f->kind == FRAME_ARP || f->kind == FRAME_ND;
+		return f->kind != FRAME_TCP && f->kind != FRAME_ECHO;
 	return memcmp(f->dst_mac.octets, iface_of(w, port)->mac.octets, 6) == 0;
 }
 
@@ -191,6 +186,7 @@ static void frame_input(struct worker *w, struct rte_mbuf *m)
 		echo_input(w, m, &f);
 		break;
 	case FRAME_ARP:
+	case FRAME_MLD:
 	case FRAME_ND:
 		neighbour_input(w, m, &f);
 		break;

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "dataplane/address.h"
 #include "dataplane/conn.h"
 #include "dataplane/conn_admit.h"
 #include "dataplane/mail.h"
@@ -130,6 +131,9 @@ struct worker *worker_make(
 	shared->self = w;
 	if (w->requests == NULL || w->answers == NULL || shared->log == NULL)
 		return NULL;
+	w->addresses = index == 0 ? address_make() : NULL;
+	if (index == 0 && w->addresses == NULL)
+		return NULL;
 	if (!make_bufs(w, common->spool_bufs) || !make_tcp(w) || !make_clients(w))
 		return NULL;
 	return w;
@@ -237,6 +241,7 @@ static bool turn(struct worker *w)
 	tcp_timers(w->tcp, w->now_us, TIMERS_PER_LOOP);
 	watch_states(w);
 	neighbour_poll(w);
+	address_poll(w);
 	tcp_flush(w->tcp, w->now_us);
 	work += transmit_flush(w);
 	rte_rcu_qsbr_quiescent(w->edge->qsbr, w->index);
@@ -300,6 +305,7 @@ int worker_run(void *worker)
 	rte_rcu_qsbr_thread_online(w->edge->qsbr, w->index);
 	w->now_us = worked_us;
 	neighbour_start(w);
+	address_start(w);
 	while (!atomic_load_explicit(&w->edge->stop, memory_order_relaxed)) {
 		started = rte_rdtsc();
 		if (turn(w)) {

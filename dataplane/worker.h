@@ -66,6 +66,8 @@ struct worker {
 	struct rte_mbuf *tx[LIMIT_PORTS][PORT_BURST];
 	unsigned tx_count[LIMIT_PORTS];
 	struct neigh_table neigh;
+	uint64_t gateways_due_us;      // when to tell others of them
+	struct address_set *addresses; // of the first worker; NULL: others look after our addresses
 
 	// To and from the other workers; [own index] is NULL.
 	struct rte_ring *steer_in[LIMIT_WORKERS],

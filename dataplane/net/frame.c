@@ -32,6 +32,12 @@ static enum drop parse_tcp(unsigned sums, struct frame *f)
 	return tcp_header_parse(f->ip.l4, &f->tcp);
 }
 
+static const enum frame_kind kind_of_icmp[] = {
+	[ICMP_ECHO_REQUEST] = FRAME_ECHO,
+	[ICMP_MLD_QUERY] = FRAME_MLD,
+	[ICMP_ND] = FRAME_ND,
+};
+
 static enum drop parse_icmp(struct frame *f)
 {
 	enum icmp_kind kind;
@@ -41,7 +47,7 @@ static enum drop parse_icmp(struct frame *f)
 		return why;
 	if (kind == ICMP_OTHER)
 		return DROP_ICMP_BAD;
-	f->kind = kind == ICMP_ND ? FRAME_ND : FRAME_ECHO;
+	f->kind = kind_of_icmp[kind];
 	return DROP_NONE;
 }
 

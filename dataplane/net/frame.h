@@ -18,6 +18,7 @@
 enum frame_kind {
 	FRAME_ARP,
 	FRAME_ECHO, // an ICMP or ICMPv6 echo request, verified
+	FRAME_MLD,  // a query for multicast groups (RFC 3810), of this link
 	FRAME_ND, // neighbour discovery (RFC 4861), of this link; what it says is not yet looked at
 	FRAME_TCP,
 };

@@ -10,6 +10,8 @@ enum {
 	ECHO_REPLY_V4 = 0,
 	ECHO_REQUEST_V6 = 128,
 	ECHO_REPLY_V6 = 129,
+	MLD_QUERY = 130,
+	MLD_HOP_LIMIT = 1,
 	ND_FIRST = 133, // router solicitation
 	ND_LAST = 137,  // redirect
 	ND_HOP_LIMIT = 255,
@@ -31,6 +33,8 @@ static enum icmp_kind kind_v6(uint8_t type)
 {
 	if (type >= ND_FIRST && type <= ND_LAST)
 		return ICMP_ND;
+	if (type == MLD_QUERY)
+		return ICMP_MLD_QUERY;
 	return type == ECHO_REQUEST_V6 ? ICMP_ECHO_REQUEST : ICMP_OTHER;
 }
 
@@ -45,6 +49,8 @@ enum drop icmp_parse(const struct ip_packet *ip, enum icmp_kind *kind)
 	if (*kind != ICMP_OTHER && ip->l4.at[1] != 0)
 		return DROP_ICMP_BAD;
 	if (*kind == ICMP_ND && ip->hop_limit != ND_HOP_LIMIT)
+		return DROP_ICMP_BAD;
+	if (*kind == ICMP_MLD_QUERY && ip->hop_limit != MLD_HOP_LIMIT)
 		return DROP_ICMP_BAD;
 	if (checksum_fold(checksum_add(pseudo_of(ip), ip->l4.at, ip->l4.len)) != 0xffff)
 		return DROP_ICMP_BAD;

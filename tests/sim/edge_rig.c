@@ -46,6 +46,9 @@ struct rig {
 	struct rte_ring *to_edge, *from_edge;
 	struct tcp_stack *stack; // the clients'
 	const char *first_words;
+	rig_watch_fn *watch;
+	void *watch_user;
+	bool silent;
 	char spool[64], yaml[80];
 	struct rig_size size;
 	struct rig_client *clients;
@@ -104,7 +107,7 @@ static void answer_arp(struct rig *rig, const struct frame *f)
 	struct ip_addr target;
 	struct arp arp;
 
-	if (arp_parse(f, &arp) != DROP_NONE || !arp.request)
+	if (rig->silent || arp_parse(f, &arp) != DROP_NONE || !arp.request || arp.sender == 0)
 		return;
 	target = ip_addr_from_v4(arp.target);
 	if (!iface_has(&rig->ports.ports[0].iface, &target))
@@ -118,8 +121,8 @@ static void answer_nd(struct rig *rig, const struct frame *f)
 	struct nd_advert advert = {
 		.mac = host_mac, .dst = &f->ip.src, .dst_mac = f->src_mac, .overrides = true};
 
-	if (nd_parse(f, &nd) != DROP_NONE || !nd.solicitation || nd_is_probe(f, &nd) ||
-		iface_has(&rig->ports.ports[0].iface, &nd.target))
+	if (rig->silent || nd_parse(f, &nd) != DROP_NONE || !nd.solicitation ||
+		nd_is_probe(f, &nd) || iface_has(&rig->ports.ports[0].iface, &nd.target))
 		return;
 	advert.target = nd.target;
 	rig_inject(rig, frame, nd_build_advert(frame, &advert));
@@ -131,6 +134,8 @@ static void take_frame(struct rig *rig, struct rte_mbuf *m)
 	struct slice in = {rte_pktmbuf_mtod(m, const uint8_t *), m->data_len};
 
 	if (frame_parse(in, 0, &f) == DROP_NONE) {
+		if (rig->watch != NULL)
+			rig->watch(rig->watch_user, &f);
 		if (f.kind == FRAME_ARP)
 			answer_arp(rig, &f);
 		else if (f.kind == FRAME_ND)
@@ -506,6 +511,27 @@ struct rig_link rig_link(const struct rig *rig)
 {
 	return (struct rig_link){rig->to_edge, rig->from_edge, rig->common.mbufs, host_mac,
 		rig->ports.ports[0].iface.mac};
+}
+
+void rig_watch(struct rig *rig, rig_watch_fn *fn, void *user)
+{
+	rig->watch = fn;
+	rig->watch_user = user;
+}
+
+void rig_be_silent(struct rig *rig, bool silent)
+{
+	rig->silent = silent;
+}
+
+struct mac rig_port_mac(const struct rig *rig)
+{
+	return rig->ports.ports[0].iface.mac;
+}
+
+struct mac rig_host_mac(void)
+{
+	return host_mac;
 }
 
 struct edge *rig_edge(struct rig *rig)

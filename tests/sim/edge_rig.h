@@ -48,6 +48,17 @@ void rig_reload(struct rig *rig, const char *yaml);
 // Wait until every worker has seen what other threads have changed.
 void rig_settle(const struct rig *rig);
 
+// What the edge sends is shown to fn as well.
+typedef void rig_watch_fn(void *user, const struct frame *f);
+void rig_watch(struct rig *rig, rig_watch_fn *fn, void *user);
+
+// Do not answer questions for neighbours any more, or again.
+void rig_be_silent(struct rig *rig, bool silent);
+
+// The address of the port and of the host at the other end.
+struct mac rig_port_mac(const struct rig *rig);
+struct mac rig_host_mac(void);
+
 struct edge *rig_edge(struct rig *rig);
 const char *rig_spool(const struct rig *rig);
 
@@ -61,7 +72,7 @@ void rig_inject(struct rig *rig, const void *octets, uint32_t len);
 // An ARP reply or TCP segment of a host on the link; the frame is built with good checksums.
 void rig_inject_segment(struct rig *rig, const struct segment *s);
 
-// Open a connection from v4:port to v4:25 and drive it until it is open, refused or 3 s have passed.
+// Open a connection from an address to another, port 25, and drive it until it is open, refused or 3 s have passed.
 struct rig_client *rig_connect(struct rig *rig, const char *from, const char *to);
 
 // What clients send together with the last segment of the handshake; NULL: they wait for 220, as they should.

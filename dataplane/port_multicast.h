@@ -1,0 +1,11 @@
+// port_multicast.h - let a port hear the groups that carry neighbour discovery for its addresses.
+//
+// Thread: the control thread, at start. Memory: none. Blocks: as long as the driver takes.
+
+#pragma once
+
+#include "dataplane/port.h"
+
+// By the narrowest means the driver has: the groups themselves, all groups, everything. A driver that has none filters nothing (the
+// virtual ones) or hears no questions; which it was is the answer, a static text for status. A port without IPv6: "none needed".
+const char *port_multicast(const struct port *port);
