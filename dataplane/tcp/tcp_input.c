@@ -100,8 +100,9 @@ static enum drop synchronized(struct tcp_conn *conn, const struct segment *s, ui
 		return on_syn(conn, s, now_us);
 	// First.
 	if (fails_paws(conn, s, now_us)) {
-		// A bare ACK that was overtaken is no sign of anything.
-		if (segment_len(s) > 0)
+		// A bare ACK that was overtaken is no sign of anything, and what has none at all is to be dropped
+		// without a word (RFC 7323 3.2).
+		if (segment_len(s) > 0 && s->options.has_timestamp)
 			answer_unacceptable(conn, s, now_us);
 		return DROP_TCP_PAWS;
 	}
