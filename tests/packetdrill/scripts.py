@@ -25,6 +25,7 @@ NOT_APPLICABLE = [
     (r'^tcp/splice/', 'splice() stops at the urgent octet; here urgent octets are octets (RFC 6093)'),
     (r'^tcp/mtu_probe/', 'tcp_mtu_probing: probes with larger packets on a route whose MTU changes'),
     (r'^tcp/user_timeout/user-timeout-probe', 'a full qdisc, and the timer that Linux has for it'),
+    (r'^tcp/gro/', 'the size of the segments in a packet that the kernel has put together (GRO)'),
     (r'^tcp/tcp_info/tcp-info-(rwnd|sndbuf)-limited', 'stop watches of TCP_INFO (tcpi_busy_time and its like)'),
 ]
 
@@ -38,7 +39,27 @@ FAILS = {
     'packetdrill/tests/packet-timeout.pkt': 'no packet will come',
 }
 
+PSH = 'PSH ends a burst here, not each packet that Linux hands to its driver at once'
 EDITS = {
+    'tcp/blocking/blocking-write.pkt': (
+        'SO_SNDBUF counts octets here, not the memory that holds them', [
+            (r'SO_SNDBUF,  \[21000\]', 'SO_SNDBUF,  [25000]'), (r'\[42000\]', '[50000]')]),
+    'tcp/inq/client.pkt': (
+        'segments without the timestamp that was agreed on are dropped (RFC 7323 3.2): they get one', [
+            (r'win 514$', 'win 514 <nop,nop,TS val 701 ecr 100>'),
+            (r'(ack (?:10001|20002) <nop,nop,TS val 200) ecr 700', r'\1 ecr 701')]),
+    'tcp/limited_transmit/limited-transmit-no-sack.pkt': (PSH, [(r'> P(. 12001:14001)', r'> \1')]),
+    'tcp/limited_transmit/limited-transmit-sack.pkt': (PSH, [(r'> P(. 12001:14001)', r'> \1')]),
+    'tcp/md5/md5-only-on-client-ack.pkt': (
+        'without its look into /proc/net/tcp', [(r'`grep.*`', '`true`')]),
+    'tcp/nagle/https_client.pkt': (PSH, [(r'> P(. 1543:2517)', r'> \1')]),
+    'tcp/nagle/sockopt_cork_nodelay.pkt': (
+        'PSH on the end of the queue, always', [(r'> (. 161:241)', r'> P\1')]),
+    'tcp/syscall_bad_arg/sendmsg-empty-iov.pkt': (
+        'SO_ZEROCOPY is refused', [(r'(SO_ZEROCOPY, \[1\], 4\)) = 0', r'\1 = -1 ENOPROTOOPT (Protocol not available)')]),
+    'tcp/ts_recent/invalid_ack.pkt': (
+        'an ACK of what was never sent is answered by an ACK (RFC 9293 3.10.7.4)', [
+            (r'(.*< F. 1:1\(0\) ack 9999.*)', r'\1\n   +0 > . 1:1(0) ack 1 <nop,nop,TS val 200 ecr 200>')]),
 }
 
 
