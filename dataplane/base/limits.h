@@ -33,15 +33,20 @@ enum {
 		200000, // RFC 6298 wants 1 s; as Linux, since mail is many short turns
 	LIMIT_TCP_RTO_MAX_US = 60000000,
 	LIMIT_TCP_DELAYED_ACK_US = 40000,
+	LIMIT_TCP_PROBE_MIN_US = 2000, // a tail probe is no sooner than this and two round trips
+	LIMIT_TCP_PROBE_ACK_US =
+		60000, // added for a single segment, which the peer may acknowledge late
 	LIMIT_TCP_TIME_WAIT_US = 60000000,  // slots come back earlier when SYNs need them
 	LIMIT_TCP_FIN_WAIT_2_US = 60000000, // after tcp_close(): RST, closed(TIMEOUT)
 	LIMIT_TCP_CHALLENGES = 5, // ACKs to suspect segments of one connection in a second
 	LIMIT_TCP_RANGES = 1024,  // holes in what arrived out of order; more: dropped
 	LIMIT_TCP_CRUMBS =
 		32, // of them, when less than half a block lies between two; more: dropped
+	LIMIT_TCP_FLIGHT = 1024, // notes on segments in flight; beyond it segments share one
 	LIMIT_TCP_EMBRYONIC_SHARE =
 		4, // 1/4 of the slots may wait for a handshake; more: SYN cookies
-	LIMIT_TCP_OUT_OF_ORDER_RESERVE = 4, // data out of order takes no block of the last 1/4
+	LIMIT_TCP_OUT_OF_ORDER_RESERVE =
+		4, // data out of order, and notes on more than one segment in flight, take no block of the last 1/4
 	LIMIT_TCP_UNREAD_RESERVE =
 		16, // unread data takes no block of the last 1/16: it is for replies
 	LIMIT_ENVELOPE_RESERVE =

@@ -118,8 +118,8 @@ struct tcp_stack_config {
 
 // Counters, all of this stack. Drops are per enum drop.
 struct tcp_counters {
-	uint64_t segments_in, segments_out, retransmits, fast_retransmits, timeouts, resets_out,
-		resets_in;
+	uint64_t segments_in, segments_out, retransmits, fast_retransmits, timeouts, undone,
+		tail_probes, resets_out, resets_in;
 	uint64_t opened, closed, syns_in, table_full, no_buffer;
 	uint64_t pushed_out; // handshakes that gave way to newer ones
 	uint64_t cookies_sent, cookies_taken,

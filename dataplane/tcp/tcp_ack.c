@@ -3,6 +3,7 @@
 #include "base/seq.h"
 #include "tcp/tcp_congestion.h"
 #include "tcp/tcp_output.h"
+#include "tcp/tcp_recovery.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_send.h"
 #include "tcp/tcp_stack.h"
@@ -44,32 +45,46 @@ static bool is_duplicate(const struct tcp_conn *conn, const struct segment *s)
 	       (uint32_t)s->window << conn->snd_scale == conn->snd_wnd;
 }
 
-// Each one tells that a segment has left the network, so another may enter.
-static void on_duplicate(struct tcp_conn *conn)
-{
-	tcp_congestion_on_dup_ack(conn);
-	tcp_conn_touch(conn);
-}
-
 // Returns whether octets of the queue were acknowledged.
-static bool advance(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+static bool advance(struct tcp_conn *conn, uint32_t acked)
 {
-	uint32_t acked = s->ack - conn->snd_una;
-	uint32_t flight = conn->snd_nxt - conn->snd_una;
 	uint32_t octets = acked < conn->send_octets ? acked : conn->send_octets;
 
-	tcp_rto_on_ack(conn, s, now_us);
 	tcp_send_acked(conn, octets);
-	conn->snd_una = s->ack;
-	if (seq_lt(conn->snd_nxt, conn->snd_una))
-		conn->snd_nxt = conn->snd_una;
+	conn->snd_una += acked;
 	conn->retries = 0;
 	if (conn->snd_una == conn->snd_max)
 		conn->flags &= ~(uint32_t)TCP_F_SMALL_OUT;
-	tcp_congestion_on_ack(conn, acked, flight);
-	tcp_timer_on_ack_advanced(conn, now_us);
-	tcp_conn_touch(conn);
 	return octets > 0;
+}
+
+// Everything that the numbers, SACKs and repetitions of s say of what is in flight. Returns as advance().
+static bool take_delivery(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	struct tcp_delivery d = {.flight = conn->snd_max - conn->snd_una,
+		.acked = seq_lt(conn->snd_una, s->ack) ? s->ack - conn->snd_una : 0,
+		.is_duplicate = is_duplicate(conn, s)};
+	bool octets = false;
+
+	if (d.acked == 0 && !d.is_duplicate && s->options.sack_count == 0)
+		return false;
+	if (conn->flight != 0)
+		tcp_flight_on_ack(conn, s, &d, now_us);
+	if (d.acked > 0) {
+		tcp_rto_on_ack(conn, s, &d, now_us);
+		octets = advance(conn, d.acked);
+	}
+	if (conn->flight != 0)
+		tcp_recovery_on_ack(conn, s, &d, now_us);
+	else
+		tcp_congestion_grow(conn, &d, now_us);
+	tcp_flight_close_if_done(conn);
+	if (d.acked > 0)
+		tcp_timer_on_ack_advanced(conn, now_us);
+	else
+		tcp_timer_on_sacked(conn, now_us);
+	tcp_conn_touch(conn);
+	return octets;
 }
 
 // Our FIN is acknowledged.
@@ -99,16 +114,15 @@ enum drop tcp_ack_segment(struct tcp_conn *conn, const struct segment *s, uint64
 	if (!tcp_conn_sends(conn))
 		return DROP_NONE;
 
-	bool progress = seq_lt(conn->snd_una, s->ack), octets = false;
+	bool octets = false;
 	// With FIN queued snd_max passes the queue only when FIN was sent.
-	bool fin_acked = progress && tcp_conn_has(conn, TCP_F_CLOSE) &&
+	bool fin_acked = seq_lt(conn->snd_una, s->ack) && tcp_conn_has(conn, TCP_F_CLOSE) &&
 			 s->ack == tcp_conn_send_end(conn) + 1;
 	uint32_t window = conn->snd_wnd;
 
-	if (progress)
-		octets = advance(conn, s, now_us);
-	else if (is_duplicate(conn, s))
-		on_duplicate(conn);
+	// Older than what is known: only its window could be news, and is not.
+	if (seq_le(conn->snd_una, s->ack))
+		octets = take_delivery(conn, s, now_us);
 	update_window(conn, s);
 	if (conn->snd_wnd > window)
 		tcp_conn_touch(conn);

@@ -13,6 +13,7 @@ static uint32_t reserve(const struct block_pool *pool, enum tcp_block_use use)
 {
 	switch (use) {
 	case TCP_BLOCK_OUT_OF_ORDER:
+	case TCP_BLOCK_NOTES:
 		return pool->count / LIMIT_TCP_OUT_OF_ORDER_RESERVE;
 	case TCP_BLOCK_UNREAD:
 		return pool->count / LIMIT_TCP_UNREAD_RESERVE;

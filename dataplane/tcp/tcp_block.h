@@ -32,7 +32,7 @@ struct tcp_block {
 };
 
 // For what a block is wanted; decides how much of the pool must stay free.
-enum tcp_block_use { TCP_BLOCK_REPLY, TCP_BLOCK_UNREAD, TCP_BLOCK_OUT_OF_ORDER };
+enum tcp_block_use { TCP_BLOCK_REPLY, TCP_BLOCK_UNREAD, TCP_BLOCK_OUT_OF_ORDER, TCP_BLOCK_NOTES };
 
 // 0: too few are left for this use; counted as no_buffer.
 uint32_t tcp_block_take(struct tcp_stack *stack, enum tcp_block_use use);

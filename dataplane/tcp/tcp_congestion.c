@@ -1,12 +1,14 @@
 #include "tcp/tcp_congestion.h"
 
 #include "base/seq.h"
+#include "tcp/tcp_rto.h"
 #include "tcp/tcp_stack.h"
 
 enum {
 	INITIAL_SEGMENTS = 10,
 	INITIAL_OCTETS = 14600,
-	DUP_ACKS = 3,
+	ACK_SEGMENTS =
+		8, // of one ACK that count in slow start; without a limit one ACK lets a burst go
 };
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -19,102 +21,137 @@ static uint32_t larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
+static uint32_t initial_window(const struct tcp_conn *conn)
+{
+	uint32_t mss = conn->snd_mss;
+
+	return smaller(INITIAL_SEGMENTS * mss, larger(2 * mss, INITIAL_OCTETS));
+}
+
 // RFC 5681 3.1: one segment after a handshake that lost more than one SYN.
 void tcp_congestion_on_established(struct tcp_conn *conn)
 {
-	uint32_t mss = conn->snd_mss;
-
-	conn->cwnd = smaller(INITIAL_SEGMENTS * mss, larger(2 * mss, INITIAL_OCTETS));
-	if (conn->retries > 1)
-		conn->cwnd = mss;
+	conn->cwnd = conn->retries > 1 ? conn->snd_mss : initial_window(conn);
 	conn->ssthresh = UINT32_MAX;
-	conn->recover = conn->snd_una - 1;
 }
 
-static void grow(struct tcp_conn *conn, uint32_t acked, uint32_t flight)
+void tcp_congestion_on_restart(struct tcp_conn *conn, uint64_t now_us)
 {
-	uint32_t mss = conn->snd_mss;
+	uint32_t idle_us = (uint32_t)now_us - conn->sent_us;
 
-	// A window that was not used proves nothing (RFC 7661).
-	if (flight < conn->cwnd / 2 || conn->cwnd > 2 * conn->stack->config.send_buffer)
+	if (idle_us > tcp_rto_us(conn))
+		conn->cwnd = smaller(conn->cwnd, initial_window(conn));
+}
+
+void tcp_congestion_on_sent(struct tcp_conn *conn, uint32_t octets)
+{
+	if (conn->flight != 0)
+		tcp_flight_of(conn)->prr_out += octets;
+}
+
+void tcp_congestion_on_limited(struct tcp_conn *conn)
+{
+	if (conn->flight != 0)
+		tcp_flight_of(conn)->used_to = conn->snd_max;
+}
+
+// Slow start may go on as long as half of the window is used; beyond it only a window that held something back has
+// shown that there is room.
+static bool is_used(const struct tcp_conn *conn, const struct tcp_delivery *d)
+{
+	if (conn->cwnd < conn->ssthresh && conn->cwnd < 2 * d->flight)
+		return true;
+	return conn->flight != 0 && seq_le(conn->snd_una, tcp_flight_of(conn)->used_to);
+}
+
+void tcp_congestion_grow(struct tcp_conn *conn, const struct tcp_delivery *d, uint64_t now_us)
+{
+	struct tcp_cubic_now now = {conn->snd_mss, conn->srtt_us, (uint32_t)now_us};
+	uint32_t acked = d->acked;
+	struct tcp_cubic *cubic = conn->flight != 0 ? &tcp_flight_of(conn)->cubic : NULL;
+
+	if (acked == 0 || conn->cwnd > 2 * conn->stack->config.send_buffer)
 		return;
-	acked = smaller(acked, 2 * mss);
-	if (conn->cwnd < conn->ssthresh)
+	if (!is_used(conn, d)) {
+		if (cubic != NULL)
+			tcp_cubic_pause(cubic);
+		return;
+	}
+	if (conn->cwnd < conn->ssthresh) {
+		acked = smaller(acked, ACK_SEGMENTS * (uint32_t)conn->snd_mss);
+		acked = smaller(acked, conn->ssthresh - conn->cwnd);
 		conn->cwnd += acked;
-	else
-		conn->cwnd += larger(1, (uint32_t)((uint64_t)mss * acked / conn->cwnd));
-}
-
-static uint32_t half_of(const struct tcp_conn *conn, uint32_t flight)
-{
-	return larger(flight / 2, 2U * conn->snd_mss);
-}
-
-// RFC 6582 3.2 (5): the segment behind a partial ACK was lost too.
-static void partial_ack(struct tcp_conn *conn, uint32_t acked)
-{
-	uint32_t mss = conn->snd_mss;
-
-	conn->flags |= TCP_F_RETRANSMIT;
-	conn->cwnd = conn->cwnd > acked ? conn->cwnd - acked : 0;
-	if (acked >= mss)
-		conn->cwnd += mss;
-	conn->cwnd = larger(conn->cwnd, mss);
-}
-
-void tcp_congestion_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight)
-{
-	conn->dup_acks = 0;
-	if (!tcp_conn_has(conn, TCP_F_RECOVERY)) {
-		grow(conn, acked, flight);
 		return;
 	}
-	if (seq_lt(conn->snd_una, conn->recover)) {
-		partial_ack(conn, acked);
-		return;
+	if (cubic != NULL)
+		conn->cwnd = tcp_cubic_grow(cubic, conn->cwnd, acked, &now);
+}
+
+void tcp_congestion_cut(struct tcp_conn *conn)
+{
+	struct tcp_flight *f = tcp_flight_of(conn);
+	uint32_t in_flight = smaller(conn->snd_max - conn->snd_una, conn->cwnd);
+
+	f->undo = (struct tcp_undo){.cwnd = conn->cwnd,
+		.ssthresh = conn->ssthresh,
+		.is_valid = true,
+		.cubic = f->cubic};
+	conn->ssthresh = tcp_cubic_cut(&f->cubic, conn->cwnd, in_flight, conn->snd_mss);
+}
+
+void tcp_congestion_begin_repair(struct tcp_conn *conn)
+{
+	struct tcp_flight *f = tcp_flight_of(conn);
+
+	f->prr_delivered = f->prr_out = 0;
+	f->prr_flight = larger(conn->snd_max - conn->snd_una, 1);
+}
+
+// RFC 6937 3. When more is lost, or nothing moves, only as much leaves as has arrived.
+void tcp_congestion_repair(struct tcp_conn *conn, const struct tcp_delivery *d, bool lost_more)
+{
+	struct tcp_flight *f = tcp_flight_of(conn);
+	uint32_t pipe = tcp_flight_pipe(conn), mss = conn->snd_mss;
+	uint64_t may;
+
+	f->prr_delivered += d->octets;
+	if (pipe > conn->ssthresh) {
+		may = ((uint64_t)f->prr_delivered * conn->ssthresh + f->prr_flight - 1) /
+		      f->prr_flight;
+		may = may > f->prr_out ? may - f->prr_out : 0;
+	} else {
+		may = f->prr_delivered > f->prr_out ? f->prr_delivered - f->prr_out : 0;
+		if (d->acked > 0 && !lost_more)
+			may = (may > d->octets ? may : d->octets) + mss;
+		if (may > conn->ssthresh - pipe)
+			may = conn->ssthresh - pipe;
 	}
-	conn->flags &= ~(uint32_t)TCP_F_RECOVERY;
-
-	uint32_t left = larger(conn->snd_nxt - conn->snd_una, conn->snd_mss);
-
-	conn->cwnd = smaller(conn->ssthresh, left + conn->snd_mss);
+	// The first segment leaves whatever is out.
+	if (f->prr_out == 0 && may < mss)
+		may = mss;
+	conn->cwnd = pipe + (uint32_t)may;
 }
 
-void tcp_congestion_on_dup_ack(struct tcp_conn *conn)
+void tcp_congestion_end_repair(struct tcp_conn *conn)
 {
-	uint32_t mss = conn->snd_mss;
-
-	if (tcp_conn_has(conn, TCP_F_RECOVERY)) {
-		if (conn->cwnd < 2 * conn->stack->config.send_buffer)
-			conn->cwnd += mss;
-		return;
-	}
-	if (conn->dup_acks < UINT8_MAX)
-		conn->dup_acks++;
-	// RFC 6582 3.2 (2): not for losses that an earlier recovery or time-out already answers.
-	if (conn->dup_acks != DUP_ACKS || !seq_lt(conn->recover, conn->snd_una))
-		return;
-	conn->stack->counters.fast_retransmits++;
-	conn->ssthresh = half_of(conn, conn->snd_max - conn->snd_una);
-	conn->recover = conn->snd_max;
-	conn->cwnd = conn->ssthresh + DUP_ACKS * mss;
-	conn->flags |= TCP_F_RECOVERY | TCP_F_RETRANSMIT;
+	if (tcp_flight_of(conn)->repair == TCP_REPAIR_FAST)
+		conn->cwnd = conn->ssthresh;
 }
 
-void tcp_congestion_on_timeout(struct tcp_conn *conn)
+void tcp_congestion_collapse(struct tcp_conn *conn)
 {
-	// RFC 5681 3.1 (4): the same segment lost again does not halve again.
-	if (conn->retries <= 1)
-		conn->ssthresh = half_of(conn, conn->snd_max - conn->snd_una);
-	conn->cwnd = conn->snd_mss;
-	conn->recover = conn->snd_max;
-	conn->dup_acks = 0;
-	conn->flags &= ~(uint32_t)TCP_F_RECOVERY;
+	conn->cwnd = tcp_flight_pipe(conn) + conn->snd_mss;
 }
 
-uint32_t tcp_congestion_window(const struct tcp_conn *conn)
+// RFC 4015 4: what is in flight and a little, so that no burst leaves; slow start leads back to where it was.
+void tcp_congestion_undo(struct tcp_conn *conn, uint32_t acked)
 {
-	if (tcp_conn_has(conn, TCP_F_RECOVERY) || conn->dup_acks >= DUP_ACKS)
-		return conn->cwnd;
-	return conn->cwnd + conn->dup_acks * (uint32_t)conn->snd_mss;
+	struct tcp_flight *f = tcp_flight_of(conn);
+	uint32_t room = tcp_flight_pipe(conn) + smaller(acked, initial_window(conn));
+
+	f->undo.is_valid = false;
+	f->cubic = f->undo.cubic;
+	conn->ssthresh = larger(
+		conn->ssthresh, f->undo.ssthresh == UINT32_MAX ? f->undo.cwnd : f->undo.ssthresh);
+	conn->cwnd = larger(conn->cwnd, smaller(room, f->undo.cwnd));
 }

@@ -1,23 +1,36 @@
-// tcp_congestion.h - how much may be in flight, and when a loss is seen before the timer sees it: NewReno
-// (RFC 5681, 6582), limited transmit (RFC 3042), ten segments to begin with (RFC 6928).
-// The only writer of cwnd, ssthresh, recover, dup_acks and TCP_F_RECOVERY: another control goes here.
+// tcp_congestion.h - how much may be in flight: ten segments to begin with (RFC 6928), slow start, CUBIC (RFC 9438), a proportional
+// reduction while a loss is repaired (RFC 6937), validation of a window that is not used (RFC 7661), restart after idle
+// time (RFC 5681 4.1). The only writer of cwnd and ssthresh.
 //
-// Thread: the lcore that owns the stack. Memory: none. Cost: O(1).
+// Thread: the lcore that owns the stack. Memory: struct tcp_flight. Cost: O(1).
 
 #pragma once
 
-#include "tcp/tcp_conn.h"
+#include "tcp/tcp_flight.h"
 
 void tcp_congestion_on_established(struct tcp_conn *conn);
 
-// snd_una has moved by acked octets; flight: octets that were out before.
-void tcp_congestion_on_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight);
+// Something new is about to leave, and nothing is in flight.
+void tcp_congestion_on_restart(struct tcp_conn *conn, uint64_t now_us);
 
-// A duplicate ACK as RFC 5681 2 defines it.
-void tcp_congestion_on_dup_ack(struct tcp_conn *conn);
+void tcp_congestion_on_sent(struct tcp_conn *conn, uint32_t octets);
 
-// The RTO has expired; snd_nxt is still what it was.
-void tcp_congestion_on_timeout(struct tcp_conn *conn);
+// The window held something back.
+void tcp_congestion_on_limited(struct tcp_conn *conn);
 
-// Octets that may be in flight as far as the network goes.
-uint32_t tcp_congestion_window(const struct tcp_conn *conn);
+// Something arrived and nothing is being repaired, or a time-out is.
+void tcp_congestion_grow(struct tcp_conn *conn, const struct tcp_delivery *d, uint64_t now_us);
+
+// A loss was seen: ssthresh, and all that is needed to take it back.
+void tcp_congestion_cut(struct tcp_conn *conn);
+
+// The cut is to be reached within a round trip.
+void tcp_congestion_begin_repair(struct tcp_conn *conn);
+void tcp_congestion_repair(struct tcp_conn *conn, const struct tcp_delivery *d, bool lost_more);
+void tcp_congestion_end_repair(struct tcp_conn *conn);
+
+// The RTO has expired.
+void tcp_congestion_collapse(struct tcp_conn *conn);
+
+// The last cut was for nothing.
+void tcp_congestion_undo(struct tcp_conn *conn, uint32_t acked);

@@ -52,12 +52,15 @@ enum tcp_flag {
 	TCP_F_DIRTY = 1 << 9,        // in stack->dirty
 	TCP_F_ACK_NOW = 1 << 10,     // an ACK leaves at the next flush
 	TCP_F_SEND_SYN = 1 << 11,    // SYN or SYN-ACK leaves at the next flush
-	TCP_F_RETRANSMIT = 1 << 12,  // the segment at snd_una leaves at the next flush
-	TCP_F_RECOVERY = 1 << 13,    // fast recovery (RFC 6582)
-	TCP_F_TIMING = 1 << 14,      // a round trip is measured, see rtt_end
+	TCP_F_RETRANSMIT =
+		1 << 12, // what is in flight without a note leaves again at the next flush
+	TCP_F_REORDERED = 1 << 13,   // the network has been seen to reorder
+	TCP_F_TIMING = 1 << 14,      // sent_us tells when what has no note left, and it left once
 	TCP_F_SYN_LOST = 1 << 15,    // our SYN or SYN-ACK was sent again
 	TCP_F_ACK_REPLY = 1 << 16,   // tcp_set_ack_policy()
 	TCP_F_SACK = 1 << 17,        // both sides agreed on it (RFC 2018)
+	TCP_F_DUE_PROBE = 1 << 18,   // TCP_DUE_PEER stands for a tail probe (tcp_rack.h)
+	TCP_F_DUE_REORDER = 1 << 19, // or for the end of the reordering window
 	TCP_F_COOKIE = 1 << 22,      // made of a cookie: the first echo tells no round trip
 	TCP_F_ECN = 1 << 23,         // both sides agreed on it (RFC 3168)
 	TCP_F_DISCARD = 1 << 24,     // tcp_close(): input is discarded
@@ -78,9 +81,8 @@ enum tcp_due {
 struct tcp_conn {
 	// First line: what every segment reads.
 	_Alignas(64) struct tcp_stack *stack;
-	uint32_t snd_una,
-		snd_nxt;  // RFC 9293 3.3.1; snd_nxt goes back to snd_una when the RTO expires
-	uint32_t snd_max; // one after the highest number ever sent
+	uint32_t snd_una, snd_max; // RFC 9293 3.3.1; SND.NXT is snd_max: it never goes back
+	uint32_t flight;           // what is in flight and unrepaired (tcp_flight.h); 0: nothing
 	uint32_t snd_wnd, snd_wl1, snd_wl2;
 	uint32_t snd_wnd_max; // largest window the peer ever offered
 	uint32_t rcv_nxt;
@@ -114,24 +116,20 @@ struct tcp_conn {
 	struct tcp_chain rcv; // blocks of the unread octets
 	uint32_t early;       // octets behind a hole (tcp_reassembly.h)
 	uint32_t rcv_fin;
-	uint32_t send_cursor; // block that held the last octet sent
-	uint32_t recover;     // RFC 6582
 	uint32_t ts_offset;
 	uint32_t srtt_us, rttvar_us;
-	uint32_t rtt_end; // an ACK at or after this ends the measurement
-	uint32_t rtt_start_us;
+	uint32_t sent_us; // when SYN or new octets left last
 	uint32_t index, generation;
 	uint16_t ts_recent_hour;   // now_us >> 32 (71 minutes) when ts_recent was set
 	uint16_t challenge_second; // now_us >> 20
 	uint8_t challenges;        // sent in that second
-	uint8_t dup_acks;          // received in a row
 	uint8_t dup_acks_owed;     // for segments that left a hole, since the last flush
 	uint8_t retries;           // RTO expiries without progress, probes without answer
 	uint8_t backoff;           // exponent of the RTO; Karn: until a valid sample
 	uint8_t probes;            // since the window closed
 
 	// Fourth line: time.
-	struct timer timer;
+	_Alignas(64) struct timer timer;
 	uint64_t due_us[TCP_DUE_COUNT]; // 0: not
 	uint32_t hash;                  // of the tuple, for the table
 	uint32_t rcv_most;              // unread octets there may be: tcp_set_receive_window()

@@ -104,7 +104,7 @@ static void take_isn(struct tcp_conn *conn, const uint32_t *old_snd_max, uint64_
 		wire.isn = *old_snd_max + 1;
 	conn->ts_offset = wire.timestamp_offset;
 	conn->snd_una = wire.isn;
-	conn->snd_nxt = conn->snd_max = wire.isn + 1;
+	conn->snd_max = wire.isn + 1;
 	conn->flags |= TCP_F_SEND_SYN;
 	tcp_conn_touch(conn);
 }
@@ -224,7 +224,7 @@ static struct tcp_conn *open_by_cookie(struct tcp_stack *stack, const struct seg
 	conn->rcv_adv += tcp_window_of_syn(stack);
 	conn->ts_offset = cookie->ts_offset;
 	conn->snd_una = cookie->isn;
-	conn->snd_nxt = conn->snd_max = cookie->isn + 1;
+	conn->snd_max = cookie->isn + 1;
 	conn->flags |= TCP_F_COOKIE;
 	stack->counters.cookies_taken++;
 	return conn;
@@ -301,7 +301,7 @@ static void establish(struct tcp_conn *conn, const struct segment *s, uint64_t n
 
 	// The echo of a cookie is up to 64 ms off.
 	if (!tcp_conn_has(conn, TCP_F_COOKIE))
-		tcp_rto_on_ack(conn, s, now_us);
+		tcp_rto_on_syn_acked(conn, s, now_us);
 	conn->flags &= ~(uint32_t)TCP_F_SEND_SYN;
 	conn->snd_una = s->ack;
 	tcp_conn_enter(conn, TCP_ST_ESTABLISHED);

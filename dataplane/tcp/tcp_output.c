@@ -4,6 +4,7 @@
 #include "base/seq.h"
 #include "tcp/tcp_congestion.h"
 #include "tcp/tcp_reassembly.h"
+#include "tcp/tcp_recovery.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_send.h"
 #include "tcp/tcp_stack.h"
@@ -69,7 +70,6 @@ static void add_sacks(const struct tcp_conn *conn, struct segment *s, uint32_t r
 
 static void send_ack(struct tcp_conn *conn, uint64_t now_us)
 {
-	// RFC 9293 3.10.7.4: SND.NXT, which after a time-out is not what snd_nxt has gone back to.
 	struct segment s = acking(conn, conn->snd_max, SEGMENT_ACK, now_us);
 
 	add_sacks(conn, &s, UINT32_MAX);
@@ -118,9 +118,8 @@ static void send_syn(struct tcp_conn *conn, uint64_t now_us)
 	if (tcp_conn_has(conn, TCP_F_SYN_LOST))
 		conn->stack->counters.retransmits++;
 	else
-		tcp_rto_on_sent(conn, conn->snd_una + 1, now_us);
-	if (conn->due_us[TCP_DUE_PEER] == 0)
-		tcp_timer_on_first_in_flight(conn, now_us);
+		tcp_rto_on_first_sent(conn, now_us);
+	tcp_timer_on_syn_sent(conn, now_us);
 	conn->flags &= ~(uint32_t)TCP_F_SEND_SYN;
 	emit(conn->stack, &s);
 }
@@ -133,21 +132,27 @@ struct piece {
 static void note_sent(struct tcp_conn *conn, const struct piece *p, uint64_t now_us)
 {
 	uint32_t end = p->seq + p->len + p->fin;
+	bool first = conn->snd_una == conn->snd_max;
 
+	tcp_congestion_on_sent(conn, end - p->seq);
 	if (seq_lt(p->seq, conn->snd_max)) {
 		conn->stack->counters.retransmits++;
 		tcp_rto_on_retransmit(conn);
-	} else {
-		tcp_rto_on_sent(conn, end, now_us);
-		if (p->len > 0 && p->len < conn->snd_mss)
-			conn->flags |= TCP_F_SMALL_OUT;
+		if (conn->flight == 0)
+			return;
+		tcp_flight_on_sent_again(conn, p->seq, end, now_us);
+		tcp_recovery_on_sent_again(conn, end - p->seq, now_us);
+		return;
 	}
-	if (conn->snd_una == conn->snd_max)
-		tcp_timer_on_first_in_flight(conn, now_us);
-	if (seq_lt(conn->snd_nxt, end))
-		conn->snd_nxt = end;
-	if (seq_lt(conn->snd_max, end))
-		conn->snd_max = end;
+	if (first)
+		tcp_rto_on_first_sent(conn, now_us);
+	conn->sent_us = (uint32_t)now_us;
+	if (p->len > 0 && p->len < conn->snd_mss)
+		conn->flags |= TCP_F_SMALL_OUT;
+	if (conn->flight != 0)
+		tcp_flight_on_sent(conn, p->seq, end, now_us);
+	conn->snd_max = end;
+	tcp_timer_on_sent(conn, first, now_us);
 }
 
 // Octets [seq, seq + len) and FIN when it is due behind them.
@@ -205,18 +210,31 @@ static bool is_silly(const struct tcp_conn *conn, const struct piece *p, bool pe
 	return !peer_limits || p->len < conn->snd_wnd_max / 2 || p->len == 0;
 }
 
-// The piece at seq that may leave now: new data, or old after a time-out. False: none.
+// Octets that the peer's window still takes.
+static uint32_t peer_room(const struct tcp_conn *conn)
+{
+	uint32_t flight = conn->snd_max - conn->snd_una;
+
+	return conn->snd_wnd > flight ? conn->snd_wnd - flight : 0;
+}
+
+// And the network.
+static uint32_t network_room(const struct tcp_conn *conn)
+{
+	uint32_t pipe = tcp_flight_pipe(conn);
+
+	return conn->cwnd > pipe ? conn->cwnd - pipe : 0;
+}
+
+// The piece of new data at seq that may leave now, if what lies between snd_max and seq leaves too. False: none.
 static bool may_send(const struct tcp_conn *conn, uint32_t seq, struct piece *p)
 {
-	uint32_t flight = seq - conn->snd_una;
-	uint32_t window = tcp_congestion_window(conn);
-	bool peer_limits = conn->snd_wnd <= window;
+	uint32_t ahead = seq - conn->snd_max;
+	uint32_t peer = peer_room(conn), network = network_room(conn);
+	bool peer_limits = peer <= network;
+	uint32_t room = peer_limits ? peer : network;
 
-	if (peer_limits)
-		window = conn->snd_wnd;
-	if (flight >= window)
-		return false;
-	*p = piece_at(conn, seq, window - flight);
+	*p = piece_at(conn, seq, room > ahead ? room - ahead : 0);
 	return (p->len > 0 || p->fin) && !is_silly(conn, p, peer_limits);
 }
 
@@ -225,18 +243,60 @@ static void send_new(struct tcp_conn *conn, uint64_t now_us)
 {
 	struct piece p, next;
 
-	for (bool is_burst = false; may_send(conn, conn->snd_nxt, &p); is_burst = true) {
+	for (bool is_burst = false; may_send(conn, conn->snd_max, &p); is_burst = true) {
+		// More than one segment in flight needs notes.
+		if (conn->snd_una != conn->snd_max && !tcp_flight_open(conn))
+			return;
 		p.push = is_burst && !may_send(conn, p.seq + p.len, &next);
 		send_piece(conn, p, now_us);
 	}
+	if (seq_lt(conn->snd_max, tcp_conn_send_end(conn)) && network_room(conn) < conn->snd_mss &&
+		network_room(conn) < peer_room(conn))
+		tcp_congestion_on_limited(conn);
 }
 
-// The oldest segment, whatever the windows say.
-static void send_first(struct tcp_conn *conn, uint64_t now_us)
+// What span notes, as far as it fits into a segment.
+static struct piece piece_of(const struct tcp_conn *conn, const struct tcp_span *span)
 {
+	uint32_t end = tcp_conn_send_end(conn);
+	struct piece p = {.seq = span->seq, .len = span->end - span->seq};
+
+	if (seq_lt(end, span->end)) {
+		p.len = end - span->seq;
+		p.fin = true;
+	}
+	if (p.len > conn->snd_mss) {
+		p.len = conn->snd_mss;
+		p.fin = false;
+	}
+	return p;
+}
+
+// One piece of what is lost. The oldest leaves whatever the peer's window says.
+static bool send_again(struct tcp_conn *conn, uint64_t now_us)
+{
+	struct tcp_span span;
+	struct piece p;
+
+	if (conn->flight == 0 || !tcp_flight_next_lost(conn, &span))
+		return false;
+	p = piece_of(conn, &span);
+	if (p.len > network_room(conn))
+		return false;
+	if (p.seq != conn->snd_una && seq_lt(conn->snd_una + conn->snd_wnd, p.seq + p.len))
+		return false;
+	send_piece(conn, p, now_us);
+	return true;
+}
+
+// The one segment in flight that has no note.
+static void send_unnoted_again(struct tcp_conn *conn, uint64_t now_us)
+{
+	struct tcp_span span = {.seq = conn->snd_una, .end = conn->snd_max};
+
 	conn->flags &= ~(uint32_t)TCP_F_RETRANSMIT;
-	if (conn->snd_una != conn->snd_max)
-		send_piece(conn, piece_at(conn, conn->snd_una, UINT32_MAX), now_us);
+	if (conn->snd_una != conn->snd_max && conn->flight == 0)
+		send_piece(conn, piece_of(conn, &span), now_us);
 }
 
 static void send_data(struct tcp_conn *conn, uint64_t now_us)
@@ -244,10 +304,38 @@ static void send_data(struct tcp_conn *conn, uint64_t now_us)
 	uint32_t end = tcp_conn_send_end(conn) + tcp_conn_has(conn, TCP_F_CLOSE);
 
 	if (tcp_conn_has(conn, TCP_F_RETRANSMIT))
-		send_first(conn, now_us);
+		send_unnoted_again(conn, now_us);
+	while (send_again(conn, now_us))
+		;
+	if (conn->snd_una == conn->snd_max && conn->snd_max != end)
+		tcp_congestion_on_restart(conn, now_us);
 	send_new(conn, now_us);
-	if (conn->snd_una == conn->snd_max && conn->snd_nxt != end)
+	if (conn->snd_una == conn->snd_max && conn->snd_max != end)
 		tcp_timer_on_blocked(conn, now_us);
+}
+
+// RFC 8985 7.3: new data when the peer has room for it, else the last segment again.
+void tcp_output_tail_probe(struct tcp_conn *conn, uint64_t now_us)
+{
+	struct tcp_rack *r = &tcp_flight_of(conn)->rack;
+	struct piece p = piece_at(conn, conn->snd_max, peer_room(conn));
+	struct tcp_span last =
+		*tcp_spans_get(conn->stack, tcp_spans_last(conn->stack, conn->flight));
+
+	r->probed_again = (p.len == 0 && !p.fin) || is_silly(conn, &p, true);
+	if (r->probed_again) {
+		if (last.end - last.seq > conn->snd_mss + 1U) {
+			tcp_flight_split(conn, last.end - conn->snd_mss);
+			last = *tcp_spans_get(
+				conn->stack, tcp_spans_last(conn->stack, conn->flight));
+		}
+		p = piece_of(conn, &last);
+	}
+	conn->stack->counters.tail_probes++;
+	send_piece(conn, p, now_us);
+	r->probing = true;
+	r->probe_end = conn->snd_max;
+	r->probe_ts = tcp_rto_timestamp(conn, now_us);
 }
 
 void tcp_output_conn(struct tcp_conn *conn, uint64_t now_us)
@@ -298,7 +386,7 @@ bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us)
 {
 	// The window is open, only too small for a full segment: wait no longer.
 	if (conn->snd_wnd > 0) {
-		send_piece(conn, piece_at(conn, conn->snd_nxt, conn->snd_wnd), now_us);
+		send_piece(conn, piece_at(conn, conn->snd_max, conn->snd_wnd), now_us);
 		return true;
 	}
 	// An octet that was acknowledged long ago must be answered with the window of now, and moves nothing here.

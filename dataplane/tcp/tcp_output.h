@@ -25,6 +25,9 @@ void tcp_output_reset(struct tcp_conn *conn, uint64_t now_us);
 // Answer to a suspect segment (RFC 5961 7), at once; at most LIMIT_TCP_CHALLENGES of them in a second.
 void tcp_output_challenge(struct tcp_conn *conn, uint64_t now_us);
 
+// Something to be acknowledged at the end of what was sent (RFC 8985 7). Something is in flight.
+void tcp_output_tail_probe(struct tcp_conn *conn, uint64_t now_us);
+
 // Ask a peer whose window is shut (RFC 9293 3.8.6.1). True: the window let some octets leave, and they are in flight.
 bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us);
 

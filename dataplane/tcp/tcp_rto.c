@@ -8,13 +8,10 @@ enum {
 	SYN_LOST_US = 3000000, // RFC 6298 5.7
 };
 
-void tcp_rto_on_sent(struct tcp_conn *conn, uint32_t end, uint64_t now_us)
+void tcp_rto_on_first_sent(struct tcp_conn *conn, uint64_t now_us)
 {
-	if (tcp_conn_has(conn, TCP_F_TIMING))
-		return;
 	conn->flags |= TCP_F_TIMING;
-	conn->rtt_end = end;
-	conn->rtt_start_us = (uint32_t)now_us;
+	conn->sent_us = (uint32_t)now_us;
 }
 
 void tcp_rto_on_retransmit(struct tcp_conn *conn)
@@ -43,16 +40,9 @@ static void sample(struct tcp_conn *conn, uint32_t rtt_us)
 	conn->srtt_us += conn->srtt_us == 0;
 }
 
-void tcp_rto_on_ack(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+// RFC 7323 4.1: after a retransmission only the echo tells which copy was acknowledged.
+static void sample_echo(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
 {
-	if (tcp_conn_has(conn, TCP_F_TIMING)) {
-		if (seq_lt(s->ack, conn->rtt_end))
-			return;
-		conn->flags &= ~(uint32_t)TCP_F_TIMING;
-		sample(conn, (uint32_t)now_us - conn->rtt_start_us);
-		return;
-	}
-	// RFC 7323 4.1: after a retransmission only the echo tells which copy was acknowledged.
 	if (!tcp_conn_has(conn, TCP_F_TIMESTAMPS) || s->options.tsecr == 0)
 		return;
 
@@ -60,6 +50,35 @@ void tcp_rto_on_ack(struct tcp_conn *conn, const struct segment *s, uint64_t now
 
 	if (rtt_ms <= LIMIT_TCP_RTO_MAX_US / 1000)
 		sample(conn, rtt_ms * 1000);
+}
+
+void tcp_rto_on_syn_acked(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
+{
+	if (tcp_conn_has(conn, TCP_F_TIMING))
+		sample(conn, (uint32_t)now_us - conn->sent_us);
+	else
+		sample_echo(conn, s, now_us);
+	conn->flags &= ~(uint32_t)TCP_F_TIMING;
+}
+
+// One sample a round trip, or the spread would be that of the last few segments.
+void tcp_rto_on_ack(struct tcp_conn *conn, const struct segment *s, const struct tcp_delivery *d,
+	uint64_t now_us)
+{
+	struct tcp_flight *f;
+
+	if (conn->flight == 0) {
+		tcp_rto_on_syn_acked(conn, s, now_us);
+		return;
+	}
+	f = tcp_flight_of(conn);
+	if (seq_lt(s->ack, f->rtt_end))
+		return;
+	if (d->was_again)
+		sample_echo(conn, s, now_us);
+	else if (d->has_rtt)
+		sample(conn, d->rtt_us);
+	f->rtt_end = conn->snd_max;
 }
 
 static uint64_t backed_off(uint64_t rto_us, uint8_t exponent)

@@ -4,16 +4,20 @@
 
 #pragma once
 
-#include "tcp/tcp_conn.h"
+#include "tcp/tcp_flight.h"
 
-// A segment with new octets that ends at end was sent: time it if nothing is being timed.
-void tcp_rto_on_sent(struct tcp_conn *conn, uint32_t end, uint64_t now_us);
+// SYN or octets leave for the first time, and nothing is in flight.
+void tcp_rto_on_first_sent(struct tcp_conn *conn, uint64_t now_us);
 
 // Karn: what was sent twice tells nothing.
 void tcp_rto_on_retransmit(struct tcp_conn *conn);
 
-// s acknowledges something new.
-void tcp_rto_on_ack(struct tcp_conn *conn, const struct segment *s, uint64_t now_us);
+// s acknowledges our SYN.
+void tcp_rto_on_syn_acked(struct tcp_conn *conn, const struct segment *s, uint64_t now_us);
+
+// s acknowledges octets; d: what it says of those with notes.
+void tcp_rto_on_ack(struct tcp_conn *conn, const struct segment *s, const struct tcp_delivery *d,
+	uint64_t now_us);
 
 // With back-off.
 uint64_t tcp_rto_us(const struct tcp_conn *conn);

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/seq.h"
+#include "tcp/tcp_flight.h"
 #include "tcp/tcp_stack.h"
 
 size_t tcp_send_space(const struct tcp_conn *conn)
@@ -51,10 +52,12 @@ bool tcp_send(struct tcp_conn *conn, struct slice data, uint64_t now_us)
 static uint32_t block_of(const struct tcp_conn *conn, uint32_t seq)
 {
 	const struct tcp_stack *stack = conn->stack;
-	uint32_t ref = conn->send.first;
+	uint32_t ref = conn->send.first, cursor = 0;
 
-	if (conn->send_cursor != 0 && seq_le(tcp_block_at(stack, conn->send_cursor)->seq, seq))
-		ref = conn->send_cursor;
+	if (conn->flight != 0)
+		cursor = tcp_flight_of(conn)->cursor;
+	if (cursor != 0 && seq_le(tcp_block_at(stack, cursor)->seq, seq))
+		ref = cursor;
 	for (;;) {
 		const struct tcp_block *b = tcp_block_at(stack, ref);
 
@@ -76,7 +79,8 @@ uint32_t tcp_send_gather(struct tcp_conn *conn, uint32_t seq, uint32_t len, stru
 		if (n > left)
 			n = left;
 		s->parts[s->part_count++] = (struct slice){b->octets + from, n};
-		conn->send_cursor = ref;
+		if (conn->flight != 0)
+			tcp_flight_of(conn)->cursor = ref;
 		seq += n;
 		left -= n;
 		ref = b->next;
@@ -100,8 +104,8 @@ void tcp_send_acked(struct tcp_conn *conn, uint32_t octets)
 			return;
 		}
 		octets -= n;
-		if (conn->send_cursor == conn->send.first)
-			conn->send_cursor = 0;
+		if (conn->flight != 0 && tcp_flight_of(conn)->cursor == conn->send.first)
+			tcp_flight_of(conn)->cursor = 0;
 		conn->send.first = tcp_block_give(stack, conn->send.first);
 	}
 	if (conn->send.first == 0)
@@ -113,5 +117,5 @@ void tcp_send_discard(struct tcp_conn *conn)
 	tcp_block_give_chain(conn->stack, conn->send.first);
 	conn->send = (struct tcp_chain){0};
 	conn->send_octets = 0;
-	conn->send_cursor = 0;
+	tcp_flight_close(conn);
 }

@@ -3,8 +3,9 @@
 #include <stddef.h>
 
 #include "base/limits.h"
-#include "tcp/tcp_congestion.h"
 #include "tcp/tcp_output.h"
+#include "tcp/tcp_rack.h"
+#include "tcp/tcp_recovery.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_stack.h"
 
@@ -17,16 +18,84 @@ static void set(struct tcp_conn *conn, enum tcp_due which, uint64_t due_us)
 		timer_wheel_arm(&conn->stack->wheel, &conn->timer, due_us);
 }
 
-void tcp_timer_on_first_in_flight(struct tcp_conn *conn, uint64_t now_us)
+// What TCP_DUE_PEER stands for: TCP_F_DUE_PROBE, TCP_F_DUE_REORDER, or 0 for the RTO.
+static void wait_for(struct tcp_conn *conn, uint32_t what, uint64_t due_us)
 {
-	set(conn, TCP_DUE_PEER, now_us + tcp_rto_us(conn));
+	conn->flags &= ~(uint32_t)(TCP_F_DUE_PROBE | TCP_F_DUE_REORDER);
+	conn->flags |= what;
+	set(conn, TCP_DUE_PEER, due_us);
+}
+
+static void wait_for_rto(struct tcp_conn *conn, uint64_t now_us)
+{
+	wait_for(conn, 0, now_us + tcp_rto_us(conn));
+}
+
+static uint32_t reorder_wait_us(const struct tcp_conn *conn)
+{
+	return conn->flight != 0 ? tcp_flight_of(conn)->rack.wait_us : 0;
+}
+
+// The first of three: the end of the reordering window, a probe, the RTO (RFC 8985 8).
+static void wait_for_first(struct tcp_conn *conn, uint64_t now_us)
+{
+	uint64_t probe_us = tcp_rack_probe_us(conn);
+
+	if (reorder_wait_us(conn) > 0)
+		wait_for(conn, TCP_F_DUE_REORDER, now_us + reorder_wait_us(conn));
+	else if (probe_us != 0 && probe_us < tcp_rto_us(conn))
+		wait_for(conn, TCP_F_DUE_PROBE, now_us + probe_us);
+	else
+		wait_for_rto(conn, now_us);
+}
+
+void tcp_timer_on_syn_sent(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (conn->due_us[TCP_DUE_PEER] == 0)
+		set(conn, TCP_DUE_PEER, now_us + tcp_rto_us(conn));
+}
+
+void tcp_timer_on_sent(struct tcp_conn *conn, bool first, uint64_t now_us)
+{
+	uint64_t probe_us;
+	bool probes = tcp_conn_has(conn, TCP_F_DUE_PROBE);
+
+	if (first) {
+		wait_for_first(conn, now_us);
+		return;
+	}
+	if (conn->flight == 0 || tcp_conn_has(conn, TCP_F_DUE_REORDER))
+		return;
+	// RFC 8985 7.2: the probe moves with what was sent last, but not beyond the RTO of what was sent first.
+	probe_us = tcp_rack_probe_us(conn);
+	if (probe_us == 0)
+		return;
+	if (probes && probe_us > tcp_flight_rto_left_us(conn, now_us))
+		probe_us = tcp_flight_rto_left_us(conn, now_us);
+	if (probes || now_us + probe_us < conn->due_us[TCP_DUE_PEER])
+		wait_for(conn, TCP_F_DUE_PROBE, now_us + probe_us);
 }
 
 void tcp_timer_on_ack_advanced(struct tcp_conn *conn, uint64_t now_us)
 {
-	bool in_flight = conn->snd_una != conn->snd_max;
+	if (conn->snd_una != conn->snd_max)
+		wait_for_first(conn, now_us);
+	else
+		set(conn, TCP_DUE_PEER, 0);
+}
 
-	set(conn, TCP_DUE_PEER, in_flight ? now_us + tcp_rto_us(conn) : 0);
+void tcp_timer_on_sacked(struct tcp_conn *conn, uint64_t now_us)
+{
+	uint64_t due_us = now_us + reorder_wait_us(conn);
+	bool waits_for_rto = (conn->flags & (TCP_F_DUE_PROBE | TCP_F_DUE_REORDER)) == 0;
+
+	if (conn->flight == 0 || conn->snd_una == conn->snd_max)
+		return;
+	if (due_us > now_us && (!waits_for_rto || due_us < conn->due_us[TCP_DUE_PEER]))
+		wait_for(conn, TCP_F_DUE_REORDER, due_us);
+	// What it waited for is no more.
+	else if (due_us == now_us && !waits_for_rto && tcp_rack_probe_us(conn) == 0)
+		wait_for_rto(conn, now_us);
 }
 
 void tcp_timer_on_blocked(struct tcp_conn *conn, uint64_t now_us)
@@ -121,12 +190,26 @@ static void retransmit_due(struct tcp_conn *conn, uint64_t now_us)
 		conn->backoff++;
 	if (conn->snd_wnd == 0)
 		conn->probes++;
-	tcp_congestion_on_timeout(conn);
-	tcp_rto_on_retransmit(conn);
-	conn->snd_nxt = conn->snd_una;
-	conn->flags |= TCP_F_RETRANSMIT;
-	set(conn, TCP_DUE_PEER, now_us + tcp_rto_us(conn));
+	if (tcp_flight_open(conn))
+		tcp_recovery_on_timeout(conn, now_us);
+	else
+		conn->flags |= TCP_F_RETRANSMIT;
+	wait_for_rto(conn, now_us);
 	tcp_conn_touch(conn);
+}
+
+static void in_flight_due(struct tcp_conn *conn, uint64_t now_us)
+{
+	if (tcp_conn_has(conn, TCP_F_DUE_PROBE) && tcp_flight_open(conn)) {
+		tcp_output_tail_probe(conn, now_us);
+		wait_for_rto(conn, now_us);
+	} else if (tcp_conn_has(conn, TCP_F_DUE_REORDER) && conn->flight != 0) {
+		tcp_recovery_on_reorder_due(conn, now_us);
+		wait_for_rto(conn, now_us);
+		tcp_conn_touch(conn);
+	} else {
+		retransmit_due(conn, now_us);
+	}
 }
 
 static void peer_due(struct tcp_conn *conn, uint64_t now_us)
@@ -147,7 +230,7 @@ static void peer_due(struct tcp_conn *conn, uint64_t now_us)
 	if (conn->snd_una == conn->snd_max)
 		probe_due(conn, now_us);
 	else
-		retransmit_due(conn, now_us);
+		in_flight_due(conn, now_us);
 }
 
 // Take the deadline away if it has come.

@@ -2,7 +2,9 @@
 // file decides what that means for a timer.
 //
 //   deadline  stands for         armed by                        expires into
-//   PEER      retransmission     SYN, data or FIN sent           the oldest segment again, back off; closed(TIMEOUT)
+//   PEER      retransmission     SYN, data or FIN sent           what is lost again, back off; closed(TIMEOUT)
+//             tail probe         data sent                       one segment more (tcp_rack.h)
+//             reordering         something SACKed, not the first what was only late by then is lost
 //             window probe       something to send, no window    a probe; closed(TIMEOUT)
 //             FIN-WAIT-2         our FIN acknowledged            RST, closed(TIMEOUT)
 //             TIME-WAIT          both FINs exchanged             slot free
@@ -17,11 +19,16 @@
 
 #include "tcp/tcp_conn.h"
 
-// SYN, data or FIN leaves and nothing was in flight before.
-void tcp_timer_on_first_in_flight(struct tcp_conn *conn, uint64_t now_us);
+void tcp_timer_on_syn_sent(struct tcp_conn *conn, uint64_t now_us);
+
+// Data or FIN has left for the first time; first: nothing was in flight before.
+void tcp_timer_on_sent(struct tcp_conn *conn, bool first, uint64_t now_us);
 
 // snd_una has advanced.
 void tcp_timer_on_ack_advanced(struct tcp_conn *conn, uint64_t now_us);
+
+// snd_una has not, but something was SACKed, or the same was acknowledged again.
+void tcp_timer_on_sacked(struct tcp_conn *conn, uint64_t now_us);
 
 // Something waits to be sent, nothing is in flight, and the peer's window does not let it.
 void tcp_timer_on_blocked(struct tcp_conn *conn, uint64_t now_us);

@@ -139,6 +139,7 @@ static const struct key {
 	{"ecn", DIALOG_HAS_ECN, take_ecn},
 	{"urg", DIALOG_HAS_URGENT, take_urgent},
 	{"raw", DIALOG_HAS_RAW, take_raw},
+	{"ago", DIALOG_HAS_AGO, take_echo},
 	{"no", 0, take_nothing},
 };
 
@@ -230,8 +231,10 @@ enum drop dialog_segment_complete(struct dialog_segment *in)
 		in->s.window = 65535;
 	if (in->has & DIALOG_HAS_ACK)
 		in->s.ack += peer->isn;
-	if (o->has_timestamp && !(in->has & DIALOG_HAS_ECR))
+	if (o->has_timestamp && !(in->has & (DIALOG_HAS_ECR | DIALOG_HAS_AGO)))
 		o->tsecr = peer->tsval_last;
+	if (in->has & DIALOG_HAS_AGO)
+		o->tsecr = peer->tsval_last - o->tsecr;
 	if (in->has & DIALOG_HAS_RAW)
 		drop = parse_raw(in);
 	for (uint8_t i = 0; i < o->sack_count; i++) {

@@ -25,6 +25,7 @@ enum {
 	DIALOG_HAS_ECN = 1 << 9,
 	DIALOG_HAS_URGENT = 1 << 10,
 	DIALOG_HAS_RAW = 1 << 11,
+	DIALOG_HAS_AGO = 1 << 12,
 };
 
 struct dialog_segment {

@@ -5,7 +5,7 @@
 
 #include "base/seq.h"
 #include "tcp/tcp_conn.h"
-#include "tcp/tcp_spans.h"
+#include "tcp/tcp_flight.h"
 #include "tcp/tcp_stack.h"
 
 #define MUST(conn, what)                                                                           \
@@ -19,10 +19,10 @@ static _Noreturn void fail(const struct tcp_conn *conn, const char *what, int li
 	fprintf(stderr, "tcp_check:%d: not true: %s\n", line, what);
 	if (conn != NULL)
 		fprintf(stderr,
-			"  slot %u %s flags %x una %u nxt %u max %u queued %u rcv_nxt %u adv %u "
+			"  slot %u %s flags %x una %u flight %u max %u queued %u rcv_nxt %u adv %u "
 			"unread %u\n",
 			conn->index, tcp_conn_state_name(conn->state), conn->flags, conn->snd_una,
-			conn->snd_nxt, conn->snd_max, conn->send_octets, conn->rcv_nxt,
+			conn->flight, conn->snd_max, conn->send_octets, conn->rcv_nxt,
 			conn->rcv_adv, conn->rcv_unread);
 	abort();
 }
@@ -72,6 +72,36 @@ static uint32_t check_ranges(const struct tcp_conn *conn)
 	return blocks + tcp_spans_blocks(conn->stack, conn->early);
 }
 
+// The notes tell of every octet in flight, once, and the sums are theirs.
+static uint32_t check_flight(const struct tcp_conn *conn)
+{
+	const struct tcp_flight *f;
+	uint32_t sacked = 0, lost = 0, segments = 0, at_seq = conn->snd_una;
+
+	if (conn->flight == 0)
+		return 0;
+	f = tcp_flight_of(conn);
+	for (struct tcp_spans_at at = tcp_spans_first(conn->stack, conn->flight); at.block != 0;
+		at = tcp_spans_next(conn->stack, at)) {
+		const struct tcp_span *span = tcp_spans_get(conn->stack, at);
+		uint32_t octets = span->end - span->seq;
+
+		MUST(conn, span->seq == at_seq && octets > 0);
+		MUST(conn,
+			(span->flags & TCP_SENT_SACKED) == 0 || (span->flags & TCP_SENT_LOST) == 0);
+		MUST(conn, (span->flags & TCP_SENT_LOST) == 0 || seq_le(f->lost_from, span->seq));
+		sacked += span->flags & TCP_SENT_SACKED ? octets : 0;
+		lost += span->flags & TCP_SENT_LOST ? octets : 0;
+		segments += span->flags & TCP_SENT_SACKED ? span->flags / TCP_SENT_ONE : 0;
+		at_seq = span->end;
+	}
+	if (tcp_conn_sends(conn))
+		MUST(conn, at_seq == conn->snd_max);
+	MUST(conn, sacked == f->sacked && lost == f->lost && segments == f->sacked_segments);
+	MUST(conn, tcp_spans_count(conn->stack, conn->flight) <= LIMIT_TCP_FLIGHT);
+	return tcp_spans_blocks(conn->stack, conn->flight);
+}
+
 static void check_timer(const struct tcp_conn *conn)
 {
 	bool out = conn->snd_una != conn->snd_max;
@@ -95,16 +125,16 @@ static uint32_t check_conn(struct tcp_stack *stack, const struct tcp_conn *conn)
 	MUST(conn, tcp_table_find(stack, &conn->tuple) == conn);
 	MUST(conn, send.octets == conn->send_octets && unread.octets == conn->rcv_unread);
 	MUST(conn, conn->send_octets <= stack->config.send_buffer);
-	MUST(conn, seq_le(conn->snd_una, conn->snd_nxt) && seq_le(conn->snd_nxt, conn->snd_max));
+	MUST(conn, seq_le(conn->snd_una, conn->snd_max));
 	if (tcp_conn_sends(conn))
 		MUST(conn, seq_le(conn->snd_max,
 				   tcp_conn_send_end(conn) + tcp_conn_has(conn, TCP_F_CLOSE)));
 	if (conn->state > TCP_ST_SYN_SENT)
 		MUST(conn, seq_le(conn->rcv_nxt, conn->rcv_adv));
 	if (tcp_conn_has(conn, TCP_F_APP_DONE))
-		MUST(conn, send.blocks + unread.blocks + conn->early == 0);
+		MUST(conn, send.blocks + unread.blocks + conn->early + conn->flight == 0);
 	check_timer(conn);
-	return send.blocks + unread.blocks + check_ranges(conn);
+	return send.blocks + unread.blocks + check_ranges(conn) + check_flight(conn);
 }
 
 void tcp_check(struct tcp_stack *stack)
@@ -116,7 +146,7 @@ void tcp_check(struct tcp_stack *stack)
 
 		if (conn->state == TCP_ST_CLOSED) {
 			MUST(conn, conn->timer.next == NULL && conn->send.first == 0);
-			MUST(conn, conn->rcv.first == 0 && conn->early == 0);
+			MUST(conn, conn->rcv.first == 0 && conn->early == 0 && conn->flight == 0);
 			continue;
 		}
 		blocks += check_conn(stack, conn);
