@@ -2,6 +2,7 @@
 
 #include "dataplane/admit.h"
 #include "dataplane/conn_admit.h"
+#include "dataplane/conn_flow.h"
 #include "dataplane/conn_log.h"
 #include "dataplane/conn_say.h"
 #include "dataplane/conn_verdict.h"
@@ -80,6 +81,7 @@ static void conn_opened(void *user, struct tcp_conn *tcp, uint64_t now_us)
 	smtp_session_init(&c->smtp);
 	edge_count(&conn_admit_counters(w, c)->connections, 1);
 	greet(w, c, conn_admit(w, c));
+	conn_flow_follow(w, c);
 }
 
 // ---- Octets
@@ -140,6 +142,7 @@ static size_t conn_data(void *user, struct tcp_conn *tcp, struct slice in, uint6
 	}
 	(void)conn_admit_follow(w, c);
 	done = feed(w, c, in);
+	conn_flow_follow(w, c);
 	extend_deadline(w, c, done);
 	return done;
 }
@@ -170,7 +173,8 @@ static void conn_deadline(void *user, struct tcp_conn *tcp, uint64_t now_us)
 	struct conn *c = tcp_conn_app(tcp);
 
 	(void)now_us;
-	if (smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c)) {
+	if (smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c) ||
+		(c->in_body && conn_flow_is_shut(w))) {
 		arm_deadline(w, c); // we are the ones who are late
 	} else {
 		(void)conn_admit_follow(w, c);
@@ -196,6 +200,7 @@ void conn_answer(struct worker *w, const struct spool_answer *answer)
 		return;
 	(void)conn_admit_follow(w, c);
 	conn_verdict_committed(w, c, (enum err)answer->status);
+	conn_flow_follow(w, c);
 	if (c->closing)
 		return;
 	arm_deadline(w, c);

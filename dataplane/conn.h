@@ -8,6 +8,7 @@
 //   conn_admit.c    who may be here, and who still may
 //   conn_verdict.c  what the session asks for, until it waits or is over
 //   conn_say.c      replies, and the last one
+//   conn_flow.c     windows and ACKs
 //
 // Life: conn_opened -> greeting -> conn_data ... -> closing (last reply queued, FIN behind it) -> conn_closed.
 // Death in three steps: no reply is given any more (closing), TCP says closed (no event can come), memory is TCP's again.
@@ -39,6 +40,8 @@ struct conn {
 	bool peer_done : 1;    // FIN came while something was still owed
 	bool vserver_gone : 1; // since a reload: vserver stands for another
 	bool counted : 1;      // in client_count and the open counter
+	bool in_flow : 1; // the policy of a phase is set (conn_flow.h), which is that of bodies when in_body
+	bool in_body : 1;
 };
 
 // An idle session after EHLO with a name of 64 octets has this and its TCP connection, and nothing else.

@@ -8,7 +8,7 @@
 #include "spool/envelope.h"
 #include "spool/message_id.h"
 
-enum { RECLAIM_STEP = 256 };
+enum { RECLAIM_STEP = 64 };
 
 _Static_assert(sizeof(struct mail) <= SMTP_TRANSACTION_OWNER_OCTETS, "it lies in the transaction");
 
@@ -28,6 +28,7 @@ static void leave(struct worker *w, struct mail *m)
 	*(m->buf_prev != NULL ? &m->buf_prev->buf_next : &list->first) = m->buf_next;
 	*(m->buf_next != NULL ? &m->buf_next->buf_prev : &list->last) = m->buf_prev;
 	m->place = MAIL_NOWHERE;
+	list->count--;
 }
 
 static void enter(struct worker *w, struct mail *m, enum mail_place place)
@@ -40,6 +41,42 @@ static void enter(struct worker *w, struct mail *m, enum mail_place place)
 	m->buf_next = NULL;
 	*(list->last != NULL ? &list->last->buf_next : &list->first) = m;
 	list->last = m;
+	list->count++;
+}
+
+// ---- All whose octets come in
+
+static void join(struct worker *w, struct mail *m)
+{
+	m->coming = true;
+	m->prev = w->coming.last;
+	m->next = NULL;
+	*(w->coming.last != NULL ? &w->coming.last->next : &w->coming.first) = m;
+	w->coming.last = m;
+	w->coming.count++;
+}
+
+static void part(struct worker *w, struct mail *m)
+{
+	if (!m->coming)
+		return;
+	m->coming = false;
+	w->offered -= m->offered;
+	m->offered = 0;
+	*(m->prev != NULL ? &m->prev->next : &w->coming.first) = m->next;
+	*(m->next != NULL ? &m->next->prev : &w->coming.last) = m->prev;
+	w->coming.count--;
+}
+
+void mail_rotate(struct worker *w)
+{
+	struct mail *m = w->coming.first;
+	const uint32_t offered = m->offered;
+
+	part(w, m);
+	join(w, m);
+	m->offered = offered;
+	w->offered += offered;
 }
 
 void mail_stall(struct worker *w, struct conn *c)
@@ -85,9 +122,12 @@ static void put(struct worker *w, const struct mail *m, struct spool_request *r)
 	(void)full;
 }
 
-static bool is_short(const struct worker *w)
+// Buffers are scarce, and it is the senders who hold them: when they are on their way to the disk, more of them, filled in part,
+// would only make that way longer.
+static bool is_held_up(const struct worker *w)
 {
-	return w->free_buf_count < w->common->spool_bufs / 8;
+	return w->free_buf_count < w->common->spool_bufs / 8 &&
+	       w->holding.count > w->common->spool_bufs / 2;
 }
 
 static void hold(struct worker *w, struct mail *m, struct spool_buf *buf)
@@ -121,7 +161,7 @@ static void discard(struct worker *w, struct mail *m)
 }
 
 // A body that pauses need not hold a buffer; else as many silent senders as there are buffers would keep everybody from
-// sending. Whoever takes a buffer has none.
+// sending. Those that took theirs first go first; whoever takes a buffer has none.
 static void reclaim(struct worker *w)
 {
 	for (int i = 0; i < RECLAIM_STEP && w->holding.first != NULL; i++)
@@ -133,7 +173,7 @@ static struct spool_buf *take_buf(void *worker)
 	struct worker *w = worker;
 	struct spool_buf *buf;
 
-	if (is_short(w))
+	if (is_held_up(w))
 		reclaim(w);
 	buf = w->free_bufs;
 	if (buf == NULL)
@@ -185,9 +225,8 @@ bool mail_begin(struct worker *w, struct conn *c)
 		return false;
 	}
 	m->open = true;
+	join(w, m);
 	hold(w, m, buf);
-	if (is_short(w))
-		let_go(w, m);
 	return true;
 }
 
@@ -224,7 +263,7 @@ void mail_added(struct worker *w, struct conn *c, const struct smtp_out *body)
 		return;
 	m = mail_of(c);
 	m->body->octets = body->len;
-	if (body->len == LIMIT_SPOOL_BUF_OCTETS || (body->len != 0 && is_short(w)))
+	if (body->len == LIMIT_SPOOL_BUF_OCTETS)
 		let_go(w, m);
 }
 
@@ -275,6 +314,7 @@ bool mail_commit(struct worker *w, struct conn *c)
 		return false;
 	}
 	r.buf = e.first;
+	part(w, m);
 	r.body_octets = m->stored_octets; // the spooler counts as well
 	put(w, m, &r);
 	return true;
@@ -283,7 +323,7 @@ bool mail_commit(struct worker *w, struct conn *c)
 void mail_end(struct worker *w, struct conn *c)
 {
 	(void)w;
-	assert(mail_of(c)->place == MAIL_NOWHERE);
+	assert(mail_of(c)->place == MAIL_NOWHERE && !mail_of(c)->coming);
 	mail_of(c)->open = false;
 }
 
@@ -300,6 +340,7 @@ void mail_abort(struct worker *w, struct conn *c)
 
 	discard(w, m);
 	leave(w, m);
+	part(w, m);
 	m->open = false;
 	if (!committed)
 		put(w, m, &r);

@@ -1,8 +1,7 @@
 // mail.h - one message on its way from the session to the spooler: Received line, body buffers, envelope, commit.
 //
 // Every body octet is copied once, from the packet into a buffer of LIMIT_SPOOL_BUF_OCTETS, which travels to the
-// spooler and comes back in its answer. When buffers run short, half-filled ones are sent on at once, so that slow senders
-// hold none.
+// spooler and comes back in its answer. When buffers run short because slow senders hold them, they are sent on half-filled.
 //
 // Life: mail_begin -> (mail_room, mail_added)... -> mail_commit -> mail_end; or mail_abort at any time, and before its
 // transaction ends.
@@ -26,13 +25,16 @@ enum mail_place {
 
 struct mail {
 	struct conn *conn;
+	struct mail *prev, *next; // in worker.coming while octets of it may come
 	struct mail *buf_prev, *buf_next;
 	struct spool_buf *body; // being filled; NULL when none is held
 	uint64_t id;
 	uint64_t stored_octets; // given to the spooler so far
 	uint64_t deadline_us;   // for the body; 0 before it
+	uint32_t offered;       // of worker.offered
 	uint8_t place;          // enum mail_place
 	bool open;              // the spooler knows of id, or will
+	bool coming;            // octets of it may come
 };
 
 // Of the transaction that is under way; there must be one.
@@ -60,7 +62,7 @@ bool mail_room(struct worker *w, struct conn *c);
 // What room there is now, for one step of the session.
 struct smtp_out mail_space(const struct conn *c);
 
-// After that step: take what it added, and pass on a full buffer, or any when buffers are short.
+// After that step: take what it added, and pass on a full buffer.
 void mail_added(struct worker *w, struct conn *c, const struct smtp_out *body);
 
 // NEED_COMMIT: rest of the body, envelope, commit. False: not enough buffers now, nothing was sent; stall, and try again.
@@ -69,6 +71,9 @@ bool mail_commit(struct worker *w, struct conn *c);
 // Wait for a buffer; first come, first served. Unstall: it is not waiting any more.
 void mail_stall(struct worker *w, struct conn *c);
 void mail_unstall(struct worker *w, struct conn *c);
+
+// The first of worker.coming becomes the last.
+void mail_rotate(struct worker *w);
 
 // The spooler has answered the commit.
 void mail_end(struct worker *w, struct conn *c);

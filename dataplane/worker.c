@@ -14,6 +14,7 @@
 #include "dataplane/address.h"
 #include "dataplane/conn.h"
 #include "dataplane/conn_admit.h"
+#include "dataplane/conn_flow.h"
 #include "dataplane/mail.h"
 #include "dataplane/neighbour.h"
 #include "dataplane/receive.h"
@@ -225,19 +226,18 @@ static void publish_counters(struct worker *w)
 	atomic_store_explicit(&s->tcp_opened, tcp->opened, memory_order_relaxed);
 }
 
-// One turn: everything a burst brings is done before the next one is looked at, and all replies to it leave
-// together. Returns whether there was anything to do.
-static bool turn(struct worker *w)
+bool worker_turn(struct worker *w, uint64_t now_us, int64_t wall_us)
 {
 	unsigned work;
 
+	w->now_us = now_us;
+	w->wall_us = wall_us;
 	w->policy = atomic_load_explicit(&w->edge->policy, memory_order_acquire);
-	w->now_us = clock_us();
-	w->wall_us = clock_wall_us();
 	tcp_stack_set_cookies(w->tcp, atomic_load_explicit(&w->edge->tunables.syn_cookies,
 					      memory_order_relaxed) == CONFIG_COOKIES_ALWAYS);
 	work = receive_poll(w);
 	work += poll_answers(w);
+	conn_flow_share(w);
 	tcp_timers(w->tcp, w->now_us, TIMERS_PER_LOOP);
 	watch_states(w);
 	neighbour_poll(w);
@@ -308,7 +308,7 @@ int worker_run(void *worker)
 	address_start(w);
 	while (!atomic_load_explicit(&w->edge->stop, memory_order_relaxed)) {
 		started = rte_rdtsc();
-		if (turn(w)) {
+		if (worker_turn(w, clock_us(), clock_wall_us())) {
 			worked_us = w->now_us;
 			edge_count(&w->shared->busy_cycles, rte_rdtsc() - started);
 		} else {

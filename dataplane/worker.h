@@ -41,6 +41,7 @@ struct worker_common {
 
 struct mail_list {
 	struct mail *first, *last;
+	uint32_t count;
 };
 
 // A received frame that an answer may be written into, and what it said.
@@ -85,6 +86,11 @@ struct worker {
 
 	struct client_count *clients;
 	struct mail_list holding, stalled; // have a body buffer, wait for one (mail.h)
+	struct mail_list coming;           // octets of them may come
+	uint64_t offered;    // octets that windows of theirs are open for (conn_flow.h)
+	uint32_t share;      // what each of them may have of the free buffers
+	uint32_t told_share; // the least that one of them may still think it is
+	uint32_t untold;     // of them have to hear of a larger one
 	uint64_t next_session;
 	uint64_t refusals_logged_s; // second in which refusals_logged counts
 	uint32_t refusals_logged;
@@ -99,6 +105,10 @@ struct worker {
 struct worker *worker_make(
 	const struct worker_common *common, unsigned index, struct edge_worker *shared);
 bool worker_connect(struct worker **workers, unsigned count);
+
+// One turn of the loop: everything a burst brings is done before the next one is looked at, and all replies to it leave
+// together. Returns whether there was anything to do. For tests: time is theirs.
+bool worker_turn(struct worker *w, uint64_t now_us, int64_t wall_us);
 
 // The lcore's main function (argument: struct worker *); returns when edge.stop is set.
 int worker_run(void *worker);

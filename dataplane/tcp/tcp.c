@@ -109,6 +109,11 @@ void tcp_set_receive_window(struct tcp_conn *conn, uint32_t octets)
 		tcp_output_on_consumed(conn);
 }
 
+uint32_t tcp_receive_offered(const struct tcp_conn *conn)
+{
+	return conn->rcv_adv - conn->rcv_nxt + conn->rcv_unread;
+}
+
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy)
 {
 	conn->flags &= ~(uint32_t)(TCP_F_ACK_REPLY | TCP_F_ACK_EACH);

@@ -180,6 +180,9 @@ void tcp_resume(struct tcp_conn *conn, uint64_t now_us);
 // Until it is called: all that the configuration allows.
 void tcp_set_receive_window(struct tcp_conn *conn, uint32_t octets);
 
+// Octets that the peer may still send without a new offer, and those that lie unread: what the application must be ready for.
+uint32_t tcp_receive_offered(const struct tcp_conn *conn);
+
 // Until it is called: TCP_ACK_DATA.
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy);
 
