@@ -10,7 +10,6 @@
 //   timestamps   tcp_timestamps                    0: not offered, not accepted
 //   sack         tcp_sack                          likewise
 //   scale        tcp_window_scaling                likewise
-//   ecn          tcp_ecn                           0 never, 1 ask and agree, 2 agree
 //   rcvbuf       tcp_rmem, second                  octets a socket may leave unread
 //   rcvbuf_most  tcp_rmem, third                   the same at most; sets the scale that is offered
 //   sndbuf       tcp_wmem, second                  octets a socket may have unacknowledged
@@ -31,7 +30,7 @@
 
 struct settings {
 	uint32_t mtu;
-	uint32_t timestamps, sack, scale, ecn;
+	uint32_t timestamps, sack, scale;
 	uint32_t rcvbuf, rcvbuf_most, sndbuf;
 	uint32_t syn_retries, notsent, syncookies;
 	uint32_t sysctl, trace;
