@@ -135,10 +135,12 @@ static bool has_room(struct tcp_stack *stack, uint64_t now_us)
 	       push_out_oldest(stack, now_us);
 }
 
-// Nothing a SYN says makes TIME-WAIT or another handshake give way: its source may be invented.
+// The oldest TIME-WAIT gives way to a SYN, as long as few handshakes wait: a busy server has its slots full of them, and a cookie is the
+// weaker handshake. Another handshake never does: the source of a SYN may be invented.
 static bool wants_cookie(const struct tcp_stack *stack)
 {
-	return stack->cookies_always || share_is_full(stack) || !tcp_conn_has_free(stack);
+	return stack->cookies_always || share_is_full(stack) ||
+	       (!tcp_conn_has_free(stack) && stack->time_wait.first == 0);
 }
 
 // Could a cookie that comes back find a slot?
@@ -209,6 +211,8 @@ static enum drop on_syn(struct tcp_stack *stack, const struct segment *s, uint64
 		return DROP_CONN_REFUSED;
 	if (wants_cookie(stack))
 		return answer_by_cookie(stack, s, now_us);
+	if (!tcp_conn_has_free(stack))
+		(void)tcp_time_wait_recycle(stack, now_us);
 	open_passive(stack, s, NULL, now_us);
 	return DROP_NONE;
 }
