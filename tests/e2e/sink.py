@@ -1,9 +1,12 @@
 """A next hop that keeps every mail exactly as it came over the wire, with faults on request."""
 import hashlib
-import os
 import socket
 import threading
 import time
+
+from lab import Failed, wait_for
+
+SETTLE_S = 0.7  # after the last mail, for one that comes twice
 
 
 class Mail:
@@ -77,6 +80,14 @@ class Sink:
         finally:
             self._open.discard(sock)
             sock.close()
+
+    def settled(self, count, seconds=30, step=0.05):
+        """All mails, when as many as expected have come and no more come for a while."""
+        wait_for(f'{count} mails', lambda: len(self.mails) >= count, seconds, step)
+        time.sleep(SETTLE_S)
+        if len(self.mails) > count:
+            raise Failed(f'{len(self.mails)} mails arrived, {count} were sent')
+        return list(self.mails)
 
     def keep(self, mail):
         with self._lock:

@@ -8,7 +8,7 @@ import re
 import threading
 
 from client import Client
-from lab import DEFAULT, RELAY, Failed, Lab, expect, wait_for
+from lab import DEFAULT, RELAY, Failed, Lab, expect
 from sink import Sink
 
 # Whatever the client may, these are refused: local means neulan.net, foreign example.com.
@@ -132,16 +132,6 @@ def patient(config):
         vserver['max_connections_per_client'] = 1000
 
 
-def settled(sink, count):
-    """All mails, when as many as expected have come and no more come for a while."""
-    wait_for(f'{count} mails', lambda: len(sink.mails) >= count, 30)
-    try:
-        wait_for('one more', lambda: len(sink.mails) > count, 1.0)
-    except Failed:
-        return list(sink.mails)
-    raise Failed(f'{len(sink.mails)} mails instead of {count}')
-
-
 def test_no_form_of_a_recipient_relays():
     attempts = []
     for flow in FLOWS:
@@ -154,7 +144,7 @@ def test_no_form_of_a_recipient_relays():
         lab.ctl('set', 'limits.errors', '1000')
         run_each(attempts, lab)
         mailed = [a for a in attempts if a.wanted]
-        mails = settled(sink, len(mailed))
+        mails = sink.settled(len(mailed))
         got = sorted(sorted(m.recipients) for m in mails)
         expect(got == sorted(sorted(a.wanted) for a in mailed), 'the next hop got other recipients than the tests had accepted')
         per_server = lab.ctl_json('status')['vservers']
@@ -228,7 +218,7 @@ def test_no_false_end_of_data_ends_it():
         lab.start_postern()
         run_each(attempts, lab)
         run_each(splits, lab)
-        mails = settled(sink, 2 * len(splits))
+        mails = sink.settled(2 * len(splits))
         for mail in mails:
             expect(mail.recipients == ['outer@neulan.net'], f'smuggled: {mail.sender} {mail.recipients}')
             expect(mail.body_from(b'Subject: outer') == Split.BODY, f'changed: {mail.data!r}')
