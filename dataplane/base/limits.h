@@ -59,12 +59,6 @@ enum {
 	LIMIT_IP6_EXTENSIONS = 8, // extension headers of a packet (RFC 8504 5.3); more: dropped
 	LIMIT_IP6_EXTENSION_OCTETS = 512, // of all of them
 
-	// IP fragments, per worker
-	LIMIT_REASSEMBLIES =
-		256, // packets that wait for fragments; more: the oldest of a set gives way
-	LIMIT_REASSEMBLIES_PER_SOURCE = 16, // more of one address: the newest is dropped
-	LIMIT_FRAGMENTS = 32,               // of one packet; more: the packet is dropped
-
 	// Memory
 	LIMIT_BLOCK_OCTETS = 1024,      // one block of the small pool (envelopes, TCP queues)
 	LIMIT_SPOOL_BUF_OCTETS = 16384, // one body buffer on its way to the spooler
