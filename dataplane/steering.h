@@ -68,6 +68,7 @@ const struct steering_nic *steering_nic_at(size_t n);
 
 const char *steering_nic_name(const struct steering_nic *nic);
 const char *steering_nic_remark(const struct steering_nic *nic); // what to know of it, one sentence
+// For tests.
 bool steering_nic_has_rules(const struct steering_nic *nic);
 
 // The rules of one port that has that many receive queues. Returns how many were written to out; at most

@@ -160,7 +160,7 @@ struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct segment *tupl
 bool tcp_send(struct tcp_conn *conn, struct slice data, uint64_t now_us);
 size_t tcp_send_space(const struct tcp_conn *conn);
 
-// FIN after all queued data; input goes on. data() has to take all it is shown from then on: with the second FIN the
+// For tests, and for applications that are no server. FIN after all queued data; input goes on. data() has to take all it is shown from then on: with the second FIN the
 // connection ends, and what is unread is lost. Before opened(): the same as tcp_abort(). Twice: nothing more.
 void tcp_shutdown(struct tcp_conn *conn, uint64_t now_us);
 
@@ -186,7 +186,7 @@ uint32_t tcp_receive_offered(const struct tcp_conn *conn);
 // Until it is called: TCP_ACK_DATA.
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy);
 
-// Until it is called: TCP_SMALL_AT_ONCE. FIN pushes what is held back; a timer does after a while.
+// For tests, and for applications that write in small pieces. Until it is called: TCP_SMALL_AT_ONCE. FIN pushes what is held back; a timer does after a while.
 void tcp_set_small(struct tcp_conn *conn, enum tcp_small small);
 
 // Call app->deadline() at due_us; 0: never. Replaces the one before.

@@ -48,6 +48,7 @@ void tcp_spans_close(struct tcp_stack *stack, uint32_t spans);
 void *tcp_spans_owner(const struct tcp_stack *stack, uint32_t spans);
 
 uint32_t tcp_spans_count(const struct tcp_stack *stack, uint32_t spans);
+// For tests.
 uint32_t tcp_spans_blocks(const struct tcp_stack *stack, uint32_t spans);
 
 struct tcp_span *tcp_spans_get(const struct tcp_stack *stack, struct tcp_spans_at at);
