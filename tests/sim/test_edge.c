@@ -294,6 +294,23 @@ static void test_packets_without_a_place_are_dropped_by_name(void **state)
 	assert_int_equal(rig_drops(rig, DROP_TCP_NO_CONN), strays + 1);
 }
 
+// A port that is promiscuous, or behind a switch that floods, shows us what is for others.
+static void test_frame_for_another_station_is_dropped_by_name(void **state)
+{
+	const struct frame_route route = {.src_mac = {{2, 0, 0, 0, 0, 0x77}},
+		.dst_mac = {{2, 9, 9, 9, 9, 9}},
+		.sums = FRAME_SUMS_SOFTWARE};
+	struct segment s = {.src_port = 1234, .dst_port = 25, .window = 1000, .flags = SEGMENT_SYN};
+	uint64_t before = rig_drops(rig, DROP_ETH_ADDRESS);
+	uint8_t frame[2048];
+
+	(void)state;
+	assert_true(ip_addr_parse("10.12.170.20", &s.src) && ip_addr_parse("10.12.170.5", &s.dst));
+	rig_inject(rig, frame, frame_build(&s, &route, frame, sizeof(frame)));
+	rig_run_ms(rig, 50);
+	assert_int_equal(rig_drops(rig, DROP_ETH_ADDRESS), before + 1);
+}
+
 static void test_random_frames_are_all_accounted_for(void **state)
 {
 	uint8_t frame[200];
@@ -395,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_drip_command_is_timed_out),
 		cmocka_unit_test(test_data_before_the_greeting_is_refused),
 		cmocka_unit_test(test_packets_without_a_place_are_dropped_by_name),
+		cmocka_unit_test(test_frame_for_another_station_is_dropped_by_name),
 		cmocka_unit_test(test_random_frames_are_all_accounted_for),
 		cmocka_unit_test(test_spool_has_what_was_acknowledged),
 	};
