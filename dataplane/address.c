@@ -9,8 +9,8 @@
 enum {
 	DELAY_MAX_US =
 		100000, // before the first probe, so that machines that start together do not speak together
-	MLD_UNASKED = 2, // reports at the start (RFC 3810 9.14)
-	MLD_UNASKED_US = 1000000,
+	MLD_UNASKED = 2,          // reports at the start (RFC 3810 9.14)
+	MLD_UNASKED_US = 1500000, // by then the link-local address is verified (RFC 3590 4)
 };
 
 struct own {

@@ -434,6 +434,10 @@ static void test_config_example_is_the_reference_deployment(void **state)
 	assert_string_equal(mx->name, "default");
 	assert_int_equal(mx->relay.mode, CONFIG_LIST_ONLY);
 	assert_int_equal(mx->relay.prefix_count, 0);
+	assert_int_equal(mx->listen_count, 2);
+	assert_false(ip_addr_is_v4(&mx->listen[1].addr));
+	assert_int_equal(config->ports[0].address_count, 3);
+	assert_int_equal(config->ports[0].gateway_count, 2);
 	assert_string_equal(relay->fqdn, "smtp-relay.neulan.net");
 	assert_int_equal(relay->connections.prefix_count, 2);
 	assert_int_equal(relay->refuse, CONFIG_REFUSE_RESET);
