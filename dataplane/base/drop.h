@@ -1,7 +1,7 @@
 // drop.h - why a received packet went no further. Every packet is either handled or counted under
 // exactly one reason (received = handled + sum of drops).
 //
-// Thread: any. Memory: one name for each thread; counters live with each worker.
+// Thread: any. Memory: none; counters live with each worker.
 
 #pragma once
 
@@ -15,5 +15,5 @@ enum drop {
 // Text for status and metrics; never NULL.
 const char *drop_text(enum drop d);
 
-// The symbol in lower case, for JSON keys; never NULL. Until the next call on this thread.
+// The symbol in lower case, for JSON keys; never NULL.
 const char *drop_name(enum drop d);
