@@ -132,13 +132,6 @@ static void on_open(struct run *run, enum yaml_kind kind, struct fy_token *token
 		run->skipped = 1;
 		return;
 	}
-	if (run->document->containers == YAML_CONTAINERS) {
-		mistakes_add(run->document->mistakes, pos,
-			"found the %dth list or map: expected fewer", YAML_CONTAINERS + 1);
-		run->document->broken = true;
-		run->stopped = true;
-		return;
-	}
 	if (run->depth == YAML_DEPTH) {
 		mistakes_add(
 			run->document->mistakes, pos, "nested deeper than %d levels", YAML_DEPTH);
@@ -148,7 +141,6 @@ static void on_open(struct run *run, enum yaml_kind kind, struct fy_token *token
 	}
 	struct yaml_node *node = add_node(run, kind, pos);
 	run->open[run->depth++] = node;
-	run->document->containers++;
 }
 
 static void on_close(struct run *run)
@@ -342,8 +334,7 @@ static unsigned parse_keys(struct yaml_document *document, const char *text, con
 	unsigned broken = 0;
 
 	*all = (struct yaml_node){.kind = YAML_MAP, .pos = {1, 1}, .text = ""};
-	document->containers = 0;
-	while (text < end && document->containers < YAML_CONTAINERS) {
+	while (text < end) {
 		const uint32_t first_line = line;
 		size_t len = 0;
 

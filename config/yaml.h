@@ -26,8 +26,6 @@ enum yaml_kind {
 enum {
 	YAML_FILE_OCTETS = 64 << 20, // a longer text is refused by the caller
 	YAML_DEPTH = 16,
-	YAML_CONTAINERS =
-		16384, // lists and maps in a file; more: refused there, the rest is not read. All that fit are 13,000
 	YAML_NODE_OCTETS = 256, // arena for each octet of text: a node, in at most three runs
 	YAML_TEXT_OCTETS = 12,  // the same for texts, which grow by escapes and their NUL
 };
@@ -48,8 +46,7 @@ struct yaml_document {
 	struct arena *nodes, *texts;
 	struct mistakes *mistakes;
 	struct yaml_node *root; // a map
-	uint32_t containers;    // lists and maps so far
-	bool broken;            // a syntax error, or too much of something: keys may be missing
+	bool broken;            // a syntax error: keys may be missing
 };
 
 // Parse text (with a final NUL at text[len]) into document->root. Every mistake is added; *document has its arenas and

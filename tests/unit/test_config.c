@@ -359,31 +359,6 @@ static void test_config_defaults_are_those_of_the_schema(void **state)
 	config_free(config);
 }
 
-// Refused where there are too many, and not only when all have been read.
-static void test_config_endless_virtual_servers_are_refused_on_the_way(void **state)
-{
-	static const char head[] = "spool: /s\nvirtual_servers:\n";
-	static const char one[] =
-		"- {name: a, listen: [10.12.170.5], local_domains: [neulan.net]}\n";
-	const size_t count = 100000, len = sizeof(head) + count * (sizeof(one) - 1);
-	char *text = malloc(len), *at = text;
-	struct config_text_mistakes mistakes;
-
-	(void)state;
-	assert_non_null(text);
-	at = stpcpy(at, head);
-	for (size_t i = 0; i < count; i++)
-		at = stpcpy(at, one);
-	assert_null(config_text_load(text, &mistakes));
-	free(text);
-	assert_int_equal(mistakes.count, 2);
-	assert_int_equal(mistakes.pos[0].line, 3);
-	assert_non_null(
-		strstr(mistakes.messages[0], "virtual_servers: found 5462: expected 1 to 64"));
-	assert_int_equal(mistakes.pos[1].line, 3 + 5460);
-	assert_non_null(strstr(mistakes.messages[1], "found the 16385th list or map"));
-}
-
 static void test_config_a_million_prefixes_load_in_seconds(void **state)
 {
 	enum {
@@ -458,7 +433,6 @@ int main(void)
 		cmocka_unit_test(test_config_syntax_error_does_not_hide_other_keys),
 		cmocka_unit_test(test_config_thousands_of_mistakes_end_with_a_count),
 		cmocka_unit_test(test_config_empty_and_wrong_files_are_mistakes),
-		cmocka_unit_test(test_config_endless_virtual_servers_are_refused_on_the_way),
 		cmocka_unit_test(test_config_a_million_prefixes_load_in_seconds),
 		cmocka_unit_test(test_config_defaults_are_those_of_the_schema),
 		cmocka_unit_test(test_config_example_is_the_reference_deployment),
