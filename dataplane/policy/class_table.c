@@ -40,16 +40,6 @@ uint32_t class_table_lookup(const struct class_table *table, const struct ip_add
 	return class_tree_find(table->lines, value & ~VALUE_LOWER, (uint64_t)key);
 }
 
-void class_table_prefetch(const struct class_table *table, const struct ip_addr *client)
-{
-	const address_key key = address_key_of(client);
-
-	if (address_key_is_v4(key))
-		class_tree_prefetch(table->lines, table->v4, (uint64_t)key << V4_SHIFT);
-	else
-		class_tree_prefetch(table->lines, table->v6, (uint64_t)(key >> WORD_BITS));
-}
-
 // ---- Prefixes to ranges
 
 struct range {

@@ -23,8 +23,5 @@ void class_table_free(struct class_table *table);
 
 uint32_t class_table_lookup(const struct class_table *table, const struct ip_addr *client);
 
-// A lookup of client comes soon: have what it will read brought into the cache.
-void class_table_prefetch(const struct class_table *table, const struct ip_addr *client);
-
 // For tests and bench: octets of EAL's memory it takes.
 size_t class_table_octets(const struct class_table *table);

@@ -87,14 +87,3 @@ static inline uint32_t class_tree_find(
 		l = &lines[value & ~CLASS_TREE_LINE];
 	}
 }
-
-// Have the line behind the root brought into the cache.
-static inline void class_tree_prefetch(
-	const struct class_tree_line *lines, uint32_t root, uint64_t key)
-{
-	const struct class_tree_line *l = &lines[root];
-	const uint64_t offset = key - l->first;
-
-	if (l->value[CLASS_TREE_KEYS] == CLASS_TREE_BRANCH && offset <= l->span)
-		__builtin_prefetch(&lines[l->child + (uint32_t)(offset >> l->shift)]);
-}
