@@ -102,7 +102,6 @@ static uint64_t check(struct class_tree_range *ranges, uint32_t count)
 			ranges[i].first, ranges[i].first - 1, ranges[i].first + 1, draw()};
 
 		for (unsigned k = 0; k < 4; k++) {
-			class_tree_prefetch(tree.lines, root, keys[k]);
 			assert_int_equal(class_tree_find(tree.lines, root, keys[k]),
 				slow_find(ranges, count, keys[k]));
 			sum += steps(&tree, root, keys[k]);
