@@ -16,8 +16,9 @@ enum {
 	GIVE_UP_MS = (LOOKUP_ANSWER_S - 2) * 1000,
 	TICK_MS = 500,
 	READ_A_TURN = 64, // from one link, so that none keeps the others waiting
-	NONE = UINT32_MAX,
 };
+
+#define NONE UINT32_MAX // no place in the table of open questions
 
 struct link {
 	uv_poll_t *poll; // libuv frees it in its own time
