@@ -88,8 +88,8 @@ static void add_steering(json_t *status, const struct edge *edge, const struct e
 	unsigned count[STEERED_CONTRADICTED + 1] = {0};
 	unsigned vservers = policy->snapshot->vserver_count, by_ports;
 
-	for (uint16_t i = 0; i < vservers; i++)
-		count[steered(edge, policy, i)]++;
+	for (unsigned i = 0; i < vservers; i++)
+		count[steered(edge, policy, (uint16_t)i)]++;
 	by_ports = count[STEERED_UNPROVEN] + count[STEERED_PROVEN] + count[STEERED_CONTRADICTED];
 	if (by_ports == 0)
 		put_text(status, "steering", "software");

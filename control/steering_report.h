@@ -23,8 +23,8 @@ struct steering_report_port {
 
 // {"verified": false, "ports": [{"device", "nic", "remark", "queues", "state", "rules": [{"text", "by", "vserver"}]}]}
 //
-// nic: the kind to make rules for; NULL: what each port is. live: LIMIT_PORTS ports or NULL. NULL: why says what is missing.
-json_t *steering_report(const struct snapshot *snapshot, const char *nic,
+// name: the kind of NIC to make rules for; NULL: what each port is. live: LIMIT_PORTS ports or NULL. NULL: why says what is missing.
+json_t *steering_report(const struct snapshot *snapshot, const char *name,
 	const struct steering_report_port *live, char why[STEERING_REPORT_WHY_MAX]);
 
 // The same for people; free().

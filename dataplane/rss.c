@@ -12,20 +12,24 @@ static uint32_t key_bits(const uint8_t key[RSS_KEY_OCTETS], unsigned bit)
 	return (uint32_t)(five >> (8 - bit % 8));
 }
 
+static uint32_t octet_hash(const uint8_t *key, unsigned at, unsigned octet)
+{
+	uint32_t hash = 0;
+
+	for (unsigned bit = 0; bit < 8; bit++) {
+		if (octet >> (7 - bit) & 1)
+			hash ^= key_bits(key, at * 8 + bit);
+	}
+	return hash;
+}
+
 // The hash is linear, so that of an input is the sum of those of its octets.
 void rss_init(struct rss *rss, const uint8_t key[RSS_KEY_OCTETS])
 {
 	memcpy(rss->key, key, RSS_KEY_OCTETS);
 	for (unsigned at = 0; at < RSS_INPUT_OCTETS; at++) {
-		for (unsigned octet = 0; octet < 256; octet++) {
-			uint32_t hash = 0;
-
-			for (unsigned bit = 0; bit < 8; bit++) {
-				if (octet >> (7 - bit) & 1)
-					hash ^= key_bits(key, at * 8 + bit);
-			}
-			rss->table[at][octet] = hash;
-		}
+		for (unsigned octet = 0; octet < 256; octet++)
+			rss->table[at][octet] = octet_hash(key, at, octet);
 	}
 }
 

@@ -1,5 +1,6 @@
 #include "load.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -330,6 +331,7 @@ static void look_for_late(struct load *load, uint64_t now_ns)
 	const uint64_t most_ns = (uint64_t)(load->plan->give_up_s * SECOND_NS);
 	const uint32_t n = load->plan->connections;
 
+	assert(n > 0);
 	for (uint32_t i = 0; i < n && i < LOOKED_AT_A_TICK; i++) {
 		struct client *c = &load->clients[load->cursor++ % n];
 

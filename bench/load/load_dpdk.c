@@ -264,7 +264,7 @@ static bool make_stack(struct dpdk *d)
 	d->memory = calloc(1, d->memory_octets + LINE);
 	if (d->memory == NULL)
 		return false;
-	void *aligned = (void *)(((uintptr_t)d->memory + LINE - 1) / LINE * LINE);
+	void *aligned = (uint8_t *)d->memory + (LINE - (uintptr_t)d->memory % LINE) % LINE;
 
 	d->stack = tcp_stack_init(aligned, &config, d->now_us);
 	return true;

@@ -23,8 +23,8 @@ enum {
 struct wire {
 	uv_poll_t poll;
 	struct kernel *kernel;
-	struct wire *next; // to be freed by uv's close
-	int fd;            // -1: none
+	uint32_t slot;
+	int fd; // -1: none
 	bool connecting, blocked;
 };
 
@@ -69,7 +69,7 @@ static struct sockaddr_storage socket_address(
 
 static uint32_t slot_of(const struct wire *w)
 {
-	return (uint32_t)(uintptr_t)w->poll.data;
+	return w->slot;
 }
 
 static void on_freed(uv_handle_t *handle)
@@ -193,6 +193,7 @@ static bool wire_connect(void *backend, uint32_t slot)
 	if (w == NULL)
 		return false;
 	w->kernel = k;
+	w->slot = slot;
 	w->connecting = true;
 	w->fd = begin_connect(k);
 	if (w->fd < 0 || uv_poll_init(&k->loop, &w->poll, w->fd) != 0) {
@@ -201,7 +202,6 @@ static bool wire_connect(void *backend, uint32_t slot)
 		free(w);
 		return false;
 	}
-	w->poll.data = (void *)(uintptr_t)slot;
 	k->wires[slot] = w;
 	listen_for(w);
 	return true;
@@ -273,14 +273,19 @@ bool load_kernel_run(const struct load_plan *plan, struct load_tell *tell)
 {
 	struct kernel *k = calloc(1, sizeof(*k));
 
-	if (!raise_file_limit(plan->connections) || k == NULL)
+	if (k == NULL || !raise_file_limit(plan->connections)) {
+		free(k);
 		return false;
+	}
 	k->plan = plan;
 	k->tell = tell;
 	k->wires = calloc(plan->connections, sizeof(struct wire *));
 	k->load = load_make(plan, &wires, k, now_ns());
-	if (k->wires == NULL || k->load == NULL || uv_loop_init(&k->loop) != 0)
+	if (k->wires == NULL || k->load == NULL || uv_loop_init(&k->loop) != 0) {
+		free(k->wires);
+		free(k);
 		return false;
+	}
 	(void)uv_timer_init(&k->loop, &k->tick);
 	k->tick.data = k;
 	(void)uv_timer_start(&k->tick, on_tick, 0, TICK_MS);

@@ -90,5 +90,8 @@ struct slice load_message_read(const char *path)
 
 void load_message_free(struct slice message)
 {
-	free((void *)(uintptr_t)message.at);
+	void *at;
+
+	memcpy(&at, &message.at, sizeof(at)); // slices are read-only, but this one is ours
+	free(at);
 }

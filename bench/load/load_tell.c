@@ -46,7 +46,7 @@ void load_tell_progress(struct load_tell *tell, const struct load_result *now, u
 			"%llu  syn-answers %llu\n",
 			tell->second_count, (unsigned long long)s.mails,
 			(unsigned long long)s.sessions, (unsigned long long)s.refused, s.open,
-			(unsigned long long)(c->failed + c->timed_out),
+			(unsigned long long)c->failed + c->timed_out,
 			(unsigned long long)c->syn_answers);
 }
 

@@ -108,12 +108,12 @@ static void put_mail(struct spool_world *w, uint32_t n)
 {
 	struct spool_request r = {.kind = SPOOL_PUT_CHUNK,
 		.message_id = message_id_make(spool_writer_boot(w->writer), 0, ++w->counter),
-		.buf = &w->bufs[2 * n]};
+		.buf = &w->bufs[(size_t)2 * n]};
 
 	r.buf->octets = MAIL_OCTETS;
 	spool_writer_put(w->writer, &r, 1);
 	r.kind = SPOOL_PUT_COMMIT;
-	r.buf = &w->bufs[2 * n + 1];
+	r.buf = &w->bufs[(size_t)2 * n + 1];
 	write_envelope(r.buf);
 	r.rcpt_count = 1;
 	r.body_octets = MAIL_OCTETS;

@@ -171,7 +171,7 @@ bool lookup_link_ask(struct lookup_link *link, enum lookup_kind kind, const char
 	if (strlen(name) >= LOOKUP_NAME_OCTETS)
 		p->early = LOOKUP_NONE;
 	else if (send_question(link, kind, name, p->token))
-		p->due_ms = uv_now(link->loop) + LOOKUP_ANSWER_S * 1000;
+		p->due_ms = uv_now(link->loop) + LOOKUP_ANSWER_S * UINT64_C(1000);
 	if (p->due_ms == 0)
 		(void)uv_timer_start(&link->soon, on_tick, 0, 0);
 	return true;

@@ -211,14 +211,15 @@ static void on_closed(uv_handle_t *handle)
 
 void unbound_stop(struct unbound *u)
 {
-	while (u->questions != NULL) {
-		struct question *q = u->questions;
+	struct question *next;
 
+	for (struct question *q = u->questions; q != NULL; q = next) {
+		next = q->next;
 		(void)ub_cancel(u->context, q->id);
-		forget(q);
 		answer_failed(q);
 		free(q);
 	}
+	u->questions = NULL;
 	(void)uv_poll_stop(&u->readable);
 	uv_close((uv_handle_t *)&u->readable, on_closed);
 }

@@ -35,7 +35,7 @@ static uint16_t set_of(const struct neigh_table *t, const struct neigh_key *key)
 
 const struct neigh *neigh_look(const struct neigh_table *t, const struct neigh_key *key)
 {
-	const struct neigh *set, *gateways = &t->all[NEIGH_SETS * NEIGH_WAYS];
+	const struct neigh *set, *gateways = &t->all[(size_t)NEIGH_SETS * NEIGH_WAYS];
 
 	for (unsigned i = 0; i < t->pinned; i++) {
 		if (key_eq(&gateways[i].key, key))

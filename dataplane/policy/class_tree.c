@@ -1,5 +1,7 @@
 #include "policy/class_tree.h"
 
+#include <assert.h>
+
 #include <stdlib.h>
 
 enum {
@@ -97,6 +99,7 @@ static struct run part_of(struct run run, uint64_t first, uint64_t last)
 static void fill_branch(
 	struct class_tree *tree, uint32_t at, struct run run, unsigned common, unsigned bits)
 {
+	assert(common < BITS);
 	const unsigned shift = BITS - common - bits;
 	const uint64_t span = UINT64_MAX >> common;
 	const uint64_t first = run.ranges[1].first & ~span;

@@ -59,6 +59,18 @@ uint32_t class_tree_add(
 // Give the lines back.
 void class_tree_free(struct class_tree *tree);
 
+// What a line says of a key that does not go on to its children.
+static inline uint32_t class_tree_value(const struct class_tree_line *l, uint64_t key)
+{
+	unsigned rank = 0;
+
+	if (l->value[CLASS_TREE_KEYS] == CLASS_TREE_BRANCH)
+		return key < l->first ? l->before : l->behind;
+	for (unsigned i = 0; i < CLASS_TREE_KEYS; i++)
+		rank += key >= l->key[i];
+	return l->value[rank];
+}
+
 static inline uint32_t class_tree_find(
 	const struct class_tree_line *lines, uint32_t root, uint64_t key)
 {
@@ -67,21 +79,11 @@ static inline uint32_t class_tree_find(
 	for (;;) {
 		uint32_t value;
 
-		if (l->value[CLASS_TREE_KEYS] == CLASS_TREE_BRANCH) {
-			const uint64_t offset = key - l->first;
-
-			if (offset <= l->span) {
-				l = &lines[l->child + (uint32_t)(offset >> l->shift)];
-				continue;
-			}
-			value = key < l->first ? l->before : l->behind;
-		} else {
-			unsigned rank = 0;
-
-			for (unsigned i = 0; i < CLASS_TREE_KEYS; i++)
-				rank += key >= l->key[i];
-			value = l->value[rank];
+		if (l->value[CLASS_TREE_KEYS] == CLASS_TREE_BRANCH && key - l->first <= l->span) {
+			l = &lines[l->child + (uint32_t)((key - l->first) >> l->shift)];
+			continue;
 		}
+		value = class_tree_value(l, key);
 		if ((value & CLASS_TREE_LINE) == 0)
 			return value;
 		l = &lines[value & ~CLASS_TREE_LINE];

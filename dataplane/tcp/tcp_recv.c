@@ -185,6 +185,35 @@ static void on_advanced(struct tcp_conn *conn, bool filled_hole, uint64_t now_us
 		tcp_output_on_consumed(conn);
 }
 
+// How many of in are here already; the first such run is noted.
+static size_t pass_old(
+	const struct tcp_conn *conn, uint32_t seq, size_t n, struct segment_sack *again)
+{
+	if (n > conn->rcv_nxt - seq)
+		n = conn->rcv_nxt - seq;
+	if (again->left == again->right)
+		*again = (struct segment_sack){seq, seq + (uint32_t)n};
+	return n;
+}
+
+// Octets that are next, up to where others are already. Returns how many were looked at.
+static size_t take_next(
+	struct tcp_conn *conn, struct slice in, bool *fresh, enum drop *drop, uint64_t now_us)
+{
+	size_t n = in.len, taken;
+
+	if (n > tcp_reassembly_gap(conn))
+		n = tcp_reassembly_gap(conn);
+	taken = take_in_order(conn, (struct slice){in.at, n}, fresh, now_us);
+	if (taken == TCP_DATA_HELD)
+		*drop = DROP_CONN_HELD;
+	else if (taken < n)
+		*drop = DROP_CONN_NO_BUFFER;
+	else if (tcp_reassembly_take(conn))
+		*fresh = true;
+	return n;
+}
+
 // The octets of a segment, already cut to the window. Of those that are here already the first copy stays, and *again
 // is the first run of them.
 static enum drop take_text(struct tcp_conn *conn, uint32_t seq, struct slice in,
@@ -195,31 +224,14 @@ static enum drop take_text(struct tcp_conn *conn, uint32_t seq, struct slice in,
 	enum drop drop = DROP_NONE;
 
 	while (in.len > 0 && drop == DROP_NONE && conn->state != TCP_ST_CLOSED) {
-		size_t n = in.len;
+		size_t n;
 
 		if (seq_lt(conn->rcv_nxt, seq)) {
 			drop = take_early(conn, seq, in, again, now_us);
 			break;
 		}
-		if (seq_lt(seq, conn->rcv_nxt)) {
-			if (n > conn->rcv_nxt - seq)
-				n = conn->rcv_nxt - seq;
-			if (again->left == again->right)
-				*again = (struct segment_sack){seq, seq + (uint32_t)n};
-		} else {
-			if (n > tcp_reassembly_gap(conn))
-				n = tcp_reassembly_gap(conn);
-
-			size_t taken =
-				take_in_order(conn, (struct slice){in.at, n}, &fresh, now_us);
-
-			if (taken == TCP_DATA_HELD)
-				drop = DROP_CONN_HELD;
-			else if (taken < n)
-				drop = DROP_CONN_NO_BUFFER;
-			else if (tcp_reassembly_take(conn))
-				fresh = true;
-		}
+		n = seq_lt(seq, conn->rcv_nxt) ? pass_old(conn, seq, in.len, again)
+					       : take_next(conn, in, &fresh, &drop, now_us);
 		seq += (uint32_t)n;
 		in = (struct slice){in.at + n, in.len - n};
 	}
