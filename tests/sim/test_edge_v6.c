@@ -40,6 +40,8 @@ static const char yaml[] =
 	"     max_connections_per_client: 2}\n"
 	"  - {name: rest, listen: all-unassigned, local_domains: [neulan.net]}\n";
 
+enum { STRAY_PORT = 1235 };
+
 enum { AT_4, AT_4_TAKEN, AT_REST, AT_RELAY, AT_POLITE, AT_TAKEN, AT_LINK_LOCAL, ADDRESSES };
 
 static const char *const texts[ADDRESSES] = {"10.12.170.5", "10.12.170.99", "2001:db8:12::5",
@@ -50,7 +52,7 @@ static struct heard {
 	unsigned probes[ADDRESSES], announcements[ADDRESSES], answers[ADDRESSES];
 	unsigned unicast_asks;
 	bool last_answer_overrides;
-	unsigned segments, link_local_resets;
+	unsigned strayed, link_local_resets;
 } heard;
 
 static struct ip_addr addr(const char *text)
@@ -131,7 +133,7 @@ static void hear(void *user, const struct frame *f)
 	else if (f->kind == FRAME_ND)
 		hear_nd(f);
 	else if (f->kind == FRAME_TCP) {
-		heard.segments++;
+		heard.strayed += f->tcp.dst_port == STRAY_PORT;
 		heard.link_local_resets +=
 			(f->tcp.flags & SEGMENT_RST) != 0 && place_of(&f->tcp.src) == AT_LINK_LOCAL;
 	}
@@ -386,13 +388,12 @@ static void test_frames_for_other_stations_are_dropped_by_name(void **state)
 	uint8_t frame[2048];
 	struct segment s = {.src = addr("2001:db8:12::20"),
 		.dst = addr("2001:db8:12::5"),
-		.src_port = 1235,
+		.src_port = STRAY_PORT,
 		.dst_port = 25,
 		.flags = SEGMENT_SYN,
 		.window = 1000};
 	struct frame_route route = {.src_mac = rig_host_mac(), .sums = FRAME_SUMS_SOFTWARE};
 	uint64_t before = rig_drops(rig, DROP_ETH_ADDRESS);
-	unsigned segments = heard.segments;
 	static const struct mac macs[] = {
 		{{2, 9, 9, 9, 9, 9}}, {{0x33, 0x33, 0, 0, 0, 1}}, {{255, 255, 255, 255, 255, 255}}};
 
@@ -405,7 +406,7 @@ static void test_frames_for_other_stations_are_dropped_by_name(void **state)
 	route.src_mac.octets[0] |= 1; // from a group: an answer would go to all of it
 	rig_inject(rig, frame, frame_build(&s, &route, frame, sizeof(frame)));
 	wait_for_drop(DROP_ETH_ADDRESS, before + 4);
-	assert_int_equal(heard.segments, segments);
+	assert_int_equal(heard.strayed, 0); // other connections may still be talking
 }
 
 static void inject_icmp6(uint8_t type, uint8_t hop_limit)
