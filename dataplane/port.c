@@ -173,7 +173,7 @@ static bool start_one(struct port *port, const struct config_port *cp, const str
 	struct rte_eth_conf conf;
 	int e;
 
-	port->device = cp->device;
+	(void)snprintf(port->device, sizeof(port->device), "%s", cp->device);
 	if (!find_device(cp->device, &port->id))
 		return fail(why, cp->device,
 			"no such device: its driver did not take it (see the lines above)", 0);

@@ -20,12 +20,16 @@
 struct rte_mbuf;
 struct rte_mempool;
 
+enum {
+	PORT_DEVICE_OCTETS = 256,
+};
+
 struct port {
 	uint16_t id; // DPDK port
 	uint16_t rx_queues, tx_queues;
 	bool sums_by_port; // transmit checksums
 	struct iface iface;
-	const char *device;
+	char device[PORT_DEVICE_OCTETS]; // a copy: the configuration goes with the next reload
 	char driver[32];
 	const struct steering_nic *nic;
 	const char *groups; // which multicast it hears; static text for status

@@ -36,6 +36,13 @@ static bool all_are(const struct diff_outcome *o, uint8_t mask, uint8_t flags)
 	return o->count > 0;
 }
 
+// Linux counts a segment as arrived only as a whole.
+static bool piece_in_sack(const struct difference *d)
+{
+	return arrived(d, SEGMENT_ACK, SEGMENT_ACK) && last(d)->in.s.options.sack_count > 0 &&
+	       d->kernel->count == 0 && all_are(d->ours, SEGMENT_ACK, SEGMENT_ACK);
+}
+
 static bool late_data(const struct difference *d)
 {
 	return was_called(d, DIFF_CLOSE) && all_are(d->kernel, SEGMENT_RST, SEGMENT_RST) &&
@@ -381,6 +388,9 @@ static const struct rule {
 	{ack_before_sequence,
 		"SYN-RECEIVED: we look at numbers and timestamps before the ACK, Linux "
 		"after"},
+	{piece_in_sack, "SACK blocks for parts of segments: what is between them leaves again at "
+			"once, Linux "
+			"takes no notice"},
 	{fin_in_sack, "SACK blocks: Linux counts FIN as an octet"},
 	{timestamp_not_agreed,
 		"Linux begins to send timestamps in TIME-WAIT when the peer does, agreed or not"},
