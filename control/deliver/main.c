@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "deliver/deliver.h"
@@ -18,34 +17,14 @@
 #include "supervise/child_link.h"
 #include "supervise/privileges.h"
 
-static bool become(const char *name)
-{
-	struct privileges_user user;
-	int status;
-
-	if (geteuid() != 0)
-		return true;
-	status = privileges_find(name, &user);
-	if (status == 0)
-		status = privileges_drop(&user);
-	if (status != 0)
-		log_line("cannot become %s (control.user): %s", name, strerror(-status));
-	return status == 0;
-}
-
-// What parses the words of strangers keeps nothing it does not need.
 static bool process_settle(const struct config *config)
 {
-	if (!become(config->control_user))
-		return false;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return false;
-	// setuid() took it back. Between fork and here the link tells the same.
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return false;
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); // a terminal's goes to the supervisor as well, and that says STOP
-	return fcntl(CHILD_LINK_FD, F_SETFL, O_NONBLOCK) == 0;
+	int status = privileges_settle(config->control_user);
+
+	if (status != 0)
+		log_line("cannot become %s (control.user): %s", config->control_user,
+			strerror(-status));
+	return status == 0 && fcntl(CHILD_LINK_FD, F_SETFL, O_NONBLOCK) == 0;
 }
 
 static void on_term(uv_signal_t *handle, int number)

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -22,34 +21,14 @@ static void on_mistake(void *user, const char *path, struct config_pos pos, cons
 	fprintf(stderr, "postern-lookup: %s:%u:%u: %s\n", path, pos.line, pos.column, message);
 }
 
-static bool become(const char *name)
-{
-	struct privileges_user user;
-	int status;
-
-	if (geteuid() != 0)
-		return true;
-	status = privileges_find(name, &user);
-	if (status == 0)
-		status = privileges_drop(&user);
-	if (status != 0)
-		fprintf(stderr, "postern-lookup: cannot become %s (control.user): %s\n", name,
-			strerror(-status));
-	return status == 0;
-}
-
 static bool process_settle(const struct config *config)
 {
-	if (!become(config->control_user))
-		return false;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return false;
-	// setuid() took it back. Between fork and here the link tells the same.
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return false;
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	return fcntl(CHILD_LINK_FD, F_SETFL, O_NONBLOCK) == 0;
+	int status = privileges_settle(config->control_user);
+
+	if (status != 0)
+		fprintf(stderr, "postern-lookup: cannot become %s (control.user): %s\n",
+			config->control_user, strerror(-status));
+	return status == 0 && fcntl(CHILD_LINK_FD, F_SETFL, O_NONBLOCK) == 0;
 }
 
 int main(int argc, char **argv)

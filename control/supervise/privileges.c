@@ -36,3 +36,24 @@ int privileges_drop(const struct privileges_user *found)
 		return -errno;
 	return getppid() == parent ? 0 : -ESRCH;
 }
+
+int privileges_settle(const char *name)
+{
+	struct privileges_user user;
+	int status = 0;
+
+	if (geteuid() == 0) {
+		status = privileges_find(name, &user);
+		if (status == 0)
+			status = privileges_drop(&user);
+	}
+	if (status != 0)
+		return status;
+	// setuid() took the death signal back. Between fork and here the link tells the same.
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN); // a terminal's goes to the supervisor as well, and that says STOP
+	return 0;
+}
