@@ -39,7 +39,7 @@ int privileges_drop(const struct privileges_user *found)
 
 int privileges_settle(const char *name)
 {
-	struct privileges_user user;
+	struct privileges_user user = {.uid = (uid_t)-1, .gid = (gid_t)-1}; // refused by the drop
 	int status = 0;
 
 	if (geteuid() == 0) {
