@@ -151,6 +151,12 @@ static void check_mtu(const struct check *check, const struct config_port *port)
 			port->mtu);
 }
 
+static bool is_same_vlan(const struct config_port *a, const struct config_port *b)
+{
+	return a->vlan.count == b->vlan.count &&
+	       memcmp(a->vlan.ids, b->vlan.ids, a->vlan.count * sizeof(a->vlan.ids[0])) == 0;
+}
+
 static void check_ports(const struct check *check)
 {
 	const struct config *config = check->config;
@@ -167,9 +173,11 @@ static void check_ports(const struct check *check)
 			const struct config_port *other = &config->ports[before];
 
 			if (port->device != NULL && other->device != NULL &&
-				strcmp(port->device, other->device) == 0)
+				strcmp(port->device, other->device) == 0 &&
+				is_same_vlan(port, other))
 				mistakes_add(check->mistakes, port->pos,
-					"device: %s is a port already on line %u",
+					"device: %s is a port already on line %u: expected another "
+					"device, or another vlan of it",
 					mistakes_quote(port->device).text, other->pos.line);
 		}
 	}

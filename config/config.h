@@ -99,6 +99,12 @@ struct config_gateway {
 	struct config_pos pos;
 };
 
+// Tags of the frames of a port, outer first; count 0: untagged.
+struct config_vlan {
+	uint16_t ids[2];
+	uint32_t count;
+};
+
 struct config_port {
 	const char *device; // DPDK device string or PCI address
 	struct config_pos pos;
@@ -107,6 +113,7 @@ struct config_port {
 	struct config_gateway gateways[2]; // at most one of each family
 	uint32_t gateway_count;
 	uint16_t mtu; // octets, 1500
+	struct config_vlan vlan;
 };
 
 enum config_poll {

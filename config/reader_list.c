@@ -104,6 +104,27 @@ static void read_lcores(struct reader *reader, const struct schema_row *row,
 	}
 }
 
+// Outer and inner tag may have the same number.
+static void read_vlans(struct reader *reader, const struct schema_row *row,
+	const struct yaml_node *node, void *base)
+{
+	struct config_vlan *vlan = field_of(row, base);
+	uint32_t count;
+
+	if (!count_of(reader, row, node, &count))
+		return;
+	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+		uint64_t id = 0;
+
+		if (!member(reader, row, at))
+			continue;
+		if (value_number(at->text, &id) != NULL || id < 1 || id > 4094)
+			reader_refuse(reader, row, at, "expected a VLAN number, 1 to 4094");
+		else
+			vlan->ids[vlan->count++] = (uint16_t)id;
+	}
+}
+
 // False: it cannot be read. One whose meaning is plain (host bits set, v4 in v6 form) is a mistake and kept.
 static bool read_prefix(struct reader *reader, const struct schema_row *row,
 	const struct yaml_node *node, struct config_prefix *prefix)
@@ -413,6 +434,7 @@ static void read_dns_servers(struct reader *reader, const struct schema_row *row
 }
 
 static reader_fn *const readers[SCHEMA_TYPE_COUNT] = {
+	[SCHEMA_VLANS] = read_vlans,
 	[SCHEMA_LCORES] = read_lcores,
 	[SCHEMA_PREFIXES] = read_prefixes,
 	[SCHEMA_ONLY] = read_list,

@@ -37,6 +37,7 @@ static void print_range(FILE *out, const struct schema_row *row)
 	case SCHEMA_LOG_FILE:
 		(void)fprintf(out, "at most %lu characters", row->most);
 		return;
+	case SCHEMA_VLANS:
 	case SCHEMA_LCORES:
 	case SCHEMA_PREFIXES:
 	case SCHEMA_ONLY:

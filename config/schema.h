@@ -50,6 +50,7 @@ enum schema_section {
 	TYPE(SOURCE, "an address")                                                                 \
 	TYPE(UNDERSTOOD, "i-understand")                                                           \
 	TYPE(AUTHENTICATED, "true or false")                                                       \
+	TYPE(VLANS, "a VLAN number, or two such as [300, 7]")                                      \
 	TYPE(LCORES, "a list of CPU numbers such as [1, 2]")                                       \
 	TYPE(PREFIXES, "a list of prefixes such as [10.12.0.0/16]")                                \
 	TYPE(ONLY, "a list of prefixes such as [10.12.0.0/16]")                                    \

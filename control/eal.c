@@ -74,6 +74,16 @@ static bool is_pci(const char *device)
 	return strspn(device, "0123456789abcdefABCDEF:.") >= 7 && strchr(device, ':') != NULL;
 }
 
+// Whether a port before this one is of the same device.
+static bool is_there(const struct config *config, uint32_t port)
+{
+	for (uint32_t i = 0; i < port; i++) {
+		if (strcmp(config->ports[i].device, config->ports[port].device) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void add_devices(struct args *args, const struct config *config)
 {
 	bool pci = false;
@@ -82,6 +92,8 @@ static void add_devices(struct args *args, const struct config *config)
 		const char *device = config->ports[i].device;
 
 		pci = pci || is_pci(device);
+		if (is_there(config, i))
+			continue; // another VLAN of it
 		if (is_pci(device))
 			add(args, "--allow=%s", device);
 		else

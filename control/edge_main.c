@@ -129,12 +129,12 @@ static void drop_privileges(const struct config *config)
 		die("cannot become user %s (control.user): %s", config->control_user, strerror(-e));
 }
 
-static uint16_t smallest_mtu(const struct config *config)
+static uint16_t smallest_mtu(const struct port_set *ports)
 {
-	uint16_t mtu = config->ports[0].mtu;
+	uint16_t mtu = ports->ports[0].iface.mtu;
 
-	for (uint32_t i = 1; i < config->port_count; i++)
-		mtu = config->ports[i].mtu < mtu ? config->ports[i].mtu : mtu;
+	for (uint16_t i = 1; i < ports->count; i++)
+		mtu = ports->ports[i].iface.mtu < mtu ? ports->ports[i].iface.mtu : mtu;
 	return mtu;
 }
 
@@ -149,7 +149,7 @@ static void make_workers(struct edge_process *p, const struct config *config)
 	c->conns = config->dataplane.max_connections;
 	c->blocks = BLOCKS_PER_WORKER;
 	c->spool_bufs = SPOOL_BUFS_PER_WORKER;
-	c->mss = (uint16_t)(smallest_mtu(config) - 40);
+	c->mss = (uint16_t)(smallest_mtu(&p->ports) - 40);
 	for (unsigned i = 0; i < count; i++) {
 		struct edge_worker *shared =
 			rte_zmalloc("edge_worker", sizeof(*shared), RTE_CACHE_LINE_SIZE);

@@ -40,6 +40,9 @@ static bool is_same_port(const struct config_port *a, const struct config_port *
 	for (uint32_t i = 0; i < a->gateway_count; i++)
 		if (!ip_addr_eq(&a->gateways[i].addr, &b->gateways[i].addr))
 			return false;
+	if (a->vlan.count != b->vlan.count ||
+		memcmp(a->vlan.ids, b->vlan.ids, sizeof(a->vlan.ids)) != 0)
+		return false;
 	for (uint32_t i = 0; i < a->address_count; i++)
 		if (!is_same_address(&a->addresses[i], &b->addresses[i]))
 			return false;

@@ -103,12 +103,25 @@ static void add_steering(json_t *status, const struct edge *edge, const struct e
 		put_text(status, "isolation", count[STEERED_ANY] == 0 ? "full" : "partial");
 }
 
+// "", "100" or "300.7".
+static const char *vlan_text(const struct vlan *vlan, char out[16])
+{
+	out[0] = '\0';
+	if (vlan->count == 1)
+		snprintf(out, 16, "%u", vlan->ids[0]);
+	if (vlan->count == 2)
+		snprintf(out, 16, "%u.%u", vlan->ids[0], vlan->ids[1]);
+	return out;
+}
+
 static json_t *port_json(const struct port *port, const struct port_flow *flow)
 {
 	json_t *object = json_object();
+	char vlan[16];
 
 	put_text(object, "device", port->device);
 	put_text(object, "driver", port->driver);
+	put_text(object, "vlan", vlan_text(&port->vlan, vlan));
 	put_text(object, "nic", steering_nic_name(port->nic));
 	put(object, "rx_queues", port->rx_queues);
 	put(object, "tx_queues", port->tx_queues);
@@ -182,9 +195,12 @@ void status_ports_print(FILE *out, const json_t *status)
 	json_array_foreach(json_object_get(status, "ports"), i, port)
 	{
 		fprintf(out,
-			"port %zu   %s (%s): link %s, %lld changes, mtu %lld, queues %lld in %lld "
+			"port %zu   %s%s%s (%s): link %s, %lld changes, mtu %lld, queues %lld in "
+			"%lld "
 			"out, checksums by %s, missed %lld",
-			i, text_of(port, "device"), text_of(port, "nic"), text_of(port, "link"),
+			i, text_of(port, "device"),
+			text_of(port, "vlan")[0] != '\0' ? " vlan " : "", text_of(port, "vlan"),
+			text_of(port, "nic"), text_of(port, "link"),
 			number_of(port, "link_changes"), number_of(port, "mtu"),
 			number_of(port, "rx_queues"), number_of(port, "tx_queues"),
 			text_of(port, "checksums"), number_of(port, "missed"));

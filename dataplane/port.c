@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "net/nd.h"
+
 enum {
 	RETA_MOST = 2048, // entries of the largest redirection table known (ice)
 };
@@ -29,17 +31,27 @@ static bool find_device(const char *device, uint16_t *id)
 	return rte_eth_dev_get_port_by_name(name, id) == 0;
 }
 
-static void fill_iface(
-	struct port *port, const struct config_port *cp, const struct rte_eth_dev_info *info)
+// Devices have room for one tag of type 0x8100 beside the MTU; an outer one of 802.1ad, and what it holds, is data to some of them (to
+// af_packet's kernel, too).
+static uint32_t second_tag_octets(const struct config_port *cp)
+{
+	return cp->vlan.count > 1 ? VLAN_TAGS * VLAN_TAG_OCTETS : 0;
+}
+
+static void fill_iface(struct port *port, const struct config_port *cp)
 {
 	struct rte_ether_addr mac;
 
 	rte_eth_macaddr_get(port->id, &mac);
 	memcpy(port->iface.mac.octets, mac.addr_bytes, 6);
 	// A tap's kernel end has the device's address; two stations must not share one.
-	if (strcmp(info->driver_name, "net_tap") == 0)
+	if (strcmp(port->driver, "net_tap") == 0)
 		port->iface.mac.octets[5] ^= 1;
 	port->iface.mtu = cp->mtu;
+	if (cp->mtu + second_tag_octets(cp) > port->device_mtu)
+		port->iface.mtu = (uint16_t)(port->device_mtu - second_tag_octets(cp));
+	port->vlan.count = (uint8_t)cp->vlan.count;
+	memcpy(port->vlan.ids, cp->vlan.ids, sizeof(port->vlan.ids));
 	port->iface.sums = port->sums_by_port ? FRAME_SUMS_PORT : FRAME_SUMS_SOFTWARE;
 	for (uint32_t i = 0; i < cp->address_count && i < LIMIT_PORT_ADDRESSES; i++)
 		port->iface.addresses[port->iface.address_count++] =
@@ -56,6 +68,7 @@ static uint16_t queues_of(uint16_t most, unsigned workers)
 
 // What every port is started with.
 struct start {
+	const struct config *config;
 	unsigned workers;
 	struct rte_mempool *mbufs;
 	struct rss *rss;
@@ -126,30 +139,48 @@ static bool fail_mtu(const struct start *start, const struct config_port *cp, ui
 	return false;
 }
 
-// Before the device is configured: the largest MTU it says it can take.
-static bool mtu_fits(const struct start *start, const struct config_port *cp,
-	const struct rte_eth_dev_info *info)
+// The largest MTU that the device says it can take.
+static uint32_t most_mtu(const struct rte_eth_dev_info *info)
 {
-	uint32_t most = info->max_mtu;
 	uint32_t overhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 
 	// With a limit of its own on the MTU a device counts tags as it likes; else frames count.
-	if (most == UINT16_MAX && info->max_rx_pktlen - overhead < most)
-		most = info->max_rx_pktlen - overhead;
-	return cp->mtu <= most || fail_mtu(start, cp, most);
+	if (info->max_mtu == UINT16_MAX && info->max_rx_pktlen - overhead < UINT16_MAX)
+		return info->max_rx_pktlen - overhead;
+	return info->max_mtu;
 }
 
-// After: a device without the call takes any.
-static bool set_mtu(
-	const struct start *start, const struct port *port, const struct config_port *cp)
+// What the device is asked for: the largest MTU of its ports, with two tags if one has them and the device has room.
+static bool choose_mtu(
+	const struct start *start, struct port *port, const struct rte_eth_dev_info *info)
 {
-	int e = rte_eth_dev_set_mtu(port->id, cp->mtu);
+	uint32_t most = most_mtu(info);
+
+	for (uint32_t i = 0; i < start->config->port_count; i++) {
+		const struct config_port *cp = &start->config->ports[i];
+		uint32_t mtu = cp->mtu + second_tag_octets(cp);
+
+		if (strcmp(cp->device, port->device) != 0)
+			continue;
+		if (cp->mtu > most)
+			return fail_mtu(start, cp, most);
+		mtu = mtu < most ? mtu : most;
+		if (mtu > port->device_mtu)
+			port->device_mtu = (uint16_t)mtu;
+	}
+	return true;
+}
+
+// A device without the call takes any.
+static bool set_mtu(const struct start *start, const struct port *port)
+{
+	int e = rte_eth_dev_set_mtu(port->id, port->device_mtu);
 
 	if (e == 0 || e == -ENOTSUP)
 		return true;
 	snprintf(start->why, PORT_WHY_OCTETS,
-		"port %s: does not take an MTU of %u: %s: lower ports[].mtu", cp->device, cp->mtu,
-		rte_strerror(-e));
+		"port %s: does not take an MTU of %u: %s: lower ports[].mtu", port->device,
+		port->device_mtu, rte_strerror(-e));
 	return false;
 }
 
@@ -166,69 +197,108 @@ static int setup_queues(struct port *port, struct rte_mempool *mbufs)
 	return e;
 }
 
-static bool start_one(struct port *port, const struct config_port *cp, const struct start *start)
+static bool start_device(struct port *port, const struct start *start)
 {
 	char *why = start->why;
 	struct rte_eth_dev_info info;
 	struct rte_eth_conf conf;
 	int e;
 
-	(void)snprintf(port->device, sizeof(port->device), "%s", cp->device);
-	if (!find_device(cp->device, &port->id))
-		return fail(why, cp->device,
+	if (!find_device(port->device, &port->id))
+		return fail(why, port->device,
 			"no such device: its driver did not take it (see the lines above)", 0);
 	e = rte_eth_dev_info_get(port->id, &info);
 	if (e != 0)
-		return fail(why, cp->device, "cannot be asked what it is", e);
+		return fail(why, port->device, "cannot be asked what it is", e);
 	snprintf(port->driver, sizeof(port->driver), "%s", info.driver_name);
 	port->nic = steering_nic_of_driver(port->driver);
 	port->rx_queues = queues_of(info.max_rx_queues, start->workers);
 	port->tx_queues = queues_of(info.max_tx_queues, start->workers);
-	if (!mtu_fits(start, cp, &info))
+	if (!choose_mtu(start, port, &info))
 		return false;
 	conf = device_conf(port, &info, start->rss);
-	conf.rxmode.mtu = cp->mtu;
+	conf.rxmode.mtu = port->device_mtu;
 	e = rte_eth_dev_configure(port->id, port->rx_queues, port->tx_queues, &conf);
 	if (e != 0)
-		return fail(why, cp->device, "configuration refused", e);
-	if (!set_mtu(start, port, cp))
+		return fail(why, port->device, "configuration refused", e);
+	if (!set_mtu(start, port))
 		return false;
 	e = setup_queues(port, start->mbufs);
 	if (e != 0)
-		return fail(why, cp->device, "queues refused", e);
+		return fail(why, port->device, "queues refused", e);
 	e = rte_eth_dev_start(port->id);
 	if (e != 0)
-		return fail(why, cp->device, "does not start", e);
+		return fail(why, port->device, "does not start", e);
 	set_redirection(port, &info);
-	fill_iface(port, cp, &info);
-	port->groups = port_multicast(port);
+	return true;
+}
+
+// The first port of this device so far; index: it is itself that.
+static uint16_t first_of_device(const struct port_set *set, uint16_t index, const char *device)
+{
+	for (uint16_t i = 0; i < index; i++) {
+		if (strcmp(set->ports[i].device, device) == 0)
+			return i;
+	}
+	return index;
+}
+
+static bool start_one(struct port_set *set, uint16_t index, const struct start *start)
+{
+	const struct config_port *cp = &start->config->ports[index];
+	struct port *port = &set->ports[index];
+	uint16_t first = first_of_device(set, index, cp->device);
+
+	(void)snprintf(port->device, sizeof(port->device), "%s", cp->device);
+	if (first == index && !start_device(port, start))
+		return false;
+	if (first != index) {
+		*port = set->ports[first];
+		port->iface = (struct iface){0};
+	}
+	port->device_port = first;
+	fill_iface(port, cp);
 	port->link_up = true; // until seen otherwise: a link that is down at start is a change
 	return true;
+}
+
+static void hear_groups(struct port_set *set)
+{
+	for (uint16_t i = 0; i < set->count; i++) {
+		const struct port *port = &set->ports[i];
+
+		set->ports[i].groups = port->device_port == i
+					       ? port_multicast(set, i)
+					       : set->ports[port->device_port].groups;
+	}
 }
 
 bool port_set_start(struct port_set *set, const struct config *config, unsigned workers,
 	struct rte_mempool *mbufs, char why[PORT_WHY_OCTETS])
 {
-	const struct start start = {workers, mbufs, &set->rss, why};
+	const struct start start = {config, workers, mbufs, &set->rss, why};
 	uint8_t key[RSS_KEY_OCTETS];
 
 	*set = (struct port_set){0};
 	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
 		return fail(why, "", "no randomness", errno);
 	rss_init(&set->rss, key);
-	for (uint32_t i = 0; i < config->port_count; i++) {
-		if (!start_one(&set->ports[i], &config->ports[i], &start)) {
+	for (uint16_t i = 0; i < config->port_count; i++) {
+		if (!start_one(set, i, &start)) {
 			port_set_stop(set);
 			return false;
 		}
 		set->count++;
 	}
+	hear_groups(set);
 	return true;
 }
 
 void port_set_stop(struct port_set *set)
 {
 	for (uint16_t i = 0; i < set->count; i++) {
+		if (set->ports[i].device_port != i)
+			continue;
 		(void)rte_eth_dev_stop(set->ports[i].id);
 		(void)rte_eth_dev_close(set->ports[i].id);
 	}
@@ -248,13 +318,23 @@ uint16_t port_buffer_octets(const struct config *config)
 	return (uint16_t)(RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(most, 64));
 }
 
-static uint32_t watch_one(struct port *port)
+int port_of_vlan(const struct port_set *set, uint16_t device_port, const struct vlan *vlan)
+{
+	for (uint16_t i = device_port; i < set->count; i++) {
+		if (set->ports[i].device_port == device_port && vlan_eq(&set->ports[i].vlan, vlan))
+			return i;
+	}
+	return -1;
+}
+
+static uint32_t watch_one(struct port *port, bool first)
 {
 	struct rte_eth_link link;
 	struct rte_eth_stats stats;
 	bool changed;
 
-	if (rte_eth_stats_get(port->id, &stats) == 0)
+	// The losses of a device count once.
+	if (first && rte_eth_stats_get(port->id, &stats) == 0)
 		port->missed = stats.imissed + stats.rx_nombuf;
 	if (rte_eth_link_get_nowait(port->id, &link) != 0)
 		return 0;
@@ -270,7 +350,7 @@ uint32_t port_set_watch(struct port_set *set)
 	uint32_t changed = 0;
 
 	for (uint16_t i = 0; i < set->count; i++)
-		changed |= watch_one(&set->ports[i]) << i;
+		changed |= watch_one(&set->ports[i], set->ports[i].device_port == i) << i;
 	return changed;
 }
 
@@ -304,6 +384,19 @@ void port_tx_sums(struct rte_mbuf *m, uint32_t ip_octets)
 	m->l2_len = RTE_ETHER_HDR_LEN;
 	m->l3_len = (uint16_t)(ip_octets & 0x1ff);
 	m->l4_len = 20;
+}
+
+bool port_tx_tags(struct rte_mbuf *m, const struct vlan *vlan)
+{
+	uint16_t octets = (uint16_t)(vlan->count * VLAN_TAG_OCTETS);
+	uint8_t *frame = (uint8_t *)rte_pktmbuf_prepend(m, octets);
+
+	if (frame == NULL)
+		return false;
+	vlan_push(frame, vlan);
+	if (m->l2_len != 0)
+		m->l2_len = (uint64_t)(RTE_ETHER_HDR_LEN + octets) & 0x7f;
+	return true;
 }
 
 unsigned port_tx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count)

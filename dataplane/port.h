@@ -16,6 +16,7 @@
 #include "dataplane/rss.h"
 #include "dataplane/steering.h"
 #include "net/iface.h"
+#include "net/vlan.h"
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -25,8 +26,11 @@ enum {
 };
 
 struct port {
-	uint16_t id; // DPDK port
+	uint16_t id;          // DPDK port
+	uint16_t device_port; // the first port of its device, which is polled for all VLANs of it
+	struct vlan vlan;     // tags of its frames
 	uint16_t rx_queues, tx_queues;
+	uint16_t device_mtu;
 	bool sums_by_port; // transmit checksums
 	struct iface iface;
 	char device[PORT_DEVICE_OCTETS]; // a copy: the configuration goes with the next reload
@@ -50,8 +54,8 @@ enum {
 	PORT_BURST = 64,
 	PORT_RX_DESCRIPTORS = 1024,
 	PORT_TX_DESCRIPTORS = 1024,
-	PORT_WHY_OCTETS = 256,
-	PORT_TAGS_OCTETS = 8, // two VLAN tags; not part of the MTU
+	PORT_WHY_OCTETS = PORT_DEVICE_OCTETS + 256,
+	PORT_TAGS_OCTETS = VLAN_TAGS * VLAN_TAG_OCTETS, // not part of the MTU
 };
 
 // Bring up every port of the configuration with at most workers queues each. False: why says what failed and what to
@@ -66,11 +70,17 @@ uint16_t port_buffer_octets(const struct config *config);
 // Look at links and losses; once a second. Bit n of the answer: the link of port n went up or down since the last time.
 uint32_t port_set_watch(struct port_set *set);
 
+// The port of the same device that has these tags; -1: none.
+int port_of_vlan(const struct port_set *set, uint16_t device_port, const struct vlan *vlan);
+
 unsigned port_rx(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned count);
 
 // FRAME_*_SUM_GOOD bits that the device (or an earlier port_vouch) vouches for.
 unsigned port_rx_sums(const struct rte_mbuf *m);
 void port_vouch(struct rte_mbuf *m);
+
+// Put the tags of its port into a frame that is complete otherwise. False: no room in front of it.
+bool port_tx_tags(struct rte_mbuf *m, const struct vlan *vlan);
 
 // Prepare a TCP frame made with FRAME_SUMS_PORT for the device to finish; ip_octets: of its IP header, which says the family.
 void port_tx_sums(struct rte_mbuf *m, uint32_t ip_octets);

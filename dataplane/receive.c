@@ -169,10 +169,35 @@ static bool is_for_us(const struct worker *w, unsigned port, const struct frame 
 	return memcmp(f->dst_mac.octets, iface_of(w, port)->mac.octets, 6) == 0;
 }
 
+// Take the tags off; from here on m->port says which VLAN of the device it came from.
+static enum drop untag(const struct worker *w, struct rte_mbuf *m)
+{
+	struct vlan vlan;
+	uint32_t octets;
+	enum drop why = vlan_read(
+		(struct slice){rte_pktmbuf_mtod(m, const uint8_t *), m->data_len}, &vlan, &octets);
+	int port;
+
+	if (why != DROP_NONE)
+		return why;
+	port = port_of_vlan(w->common->ports, m->port, &vlan);
+	if (port < 0)
+		return DROP_ETH_VLAN;
+	m->port = (uint16_t)port;
+	if (octets != 0) {
+		vlan_strip(rte_pktmbuf_mtod(m, uint8_t *), octets);
+		(void)rte_pktmbuf_adj(m, (uint16_t)octets);
+	}
+	return DROP_NONE;
+}
+
 static void frame_input(struct worker *w, struct rte_mbuf *m)
 {
 	struct frame f;
-	enum drop why = parse(m, &f);
+	enum drop why = untag(w, m);
+
+	if (why == DROP_NONE)
+		why = parse(m, &f);
 
 	if (why == DROP_NONE && !is_for_us(w, m->port, &f))
 		why = DROP_ETH_ADDRESS;
@@ -203,7 +228,7 @@ static unsigned poll_port(struct worker *w, unsigned p)
 	uint64_t octets = 0;
 	unsigned n;
 
-	if (w->index >= port->rx_queues)
+	if (w->index >= port->rx_queues || port->device_port != p)
 		return 0;
 	n = port_rx(port, (uint16_t)w->index, mbufs, PORT_BURST);
 	for (unsigned i = 0; i < n; i++)

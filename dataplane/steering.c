@@ -223,6 +223,26 @@ static void plan_address(struct plan *plan, const struct ip_addr *addr)
 		add(plan, &rule);
 }
 
+// The first port of the same device.
+static uint32_t first_of_device(const struct config *config, uint32_t port)
+{
+	uint32_t first = 0;
+
+	while (strcmp(config->ports[first].device, config->ports[port].device) != 0)
+		first++;
+	return first;
+}
+
+// How many devices come before that of this port, which is what DPDK numbers.
+static uint32_t device_number(const struct config *config, uint32_t port)
+{
+	uint32_t first = first_of_device(config, port), devices = 0;
+
+	for (uint32_t i = 0; i < first; i++)
+		devices += first_of_device(config, i) == i;
+	return devices;
+}
+
 static bool has_nd(const struct plan *plan, const struct ip_addr *addr)
 {
 	for (uint32_t i = 0; i < plan->count; i++) {
@@ -272,7 +292,7 @@ uint32_t steering_plan(const struct snapshot *snapshot, uint32_t port, uint16_t 
 		.snapshot = snapshot, .nic = nic, .queues = low_bits(queues), .out = out};
 
 	assert(queues > 0);
-	if (steering_nic_has_rules(nic))
+	if (steering_nic_has_rules(nic) && first_of_device(snapshot->config, port) == port)
 		plan_common(&plan);
 	for (uint32_t i = 0; nic->nd && i < cp->address_count; i++)
 		plan_nd(&plan, &cp->addresses[i].addr);
@@ -349,8 +369,8 @@ char *steering_print(const struct snapshot *snapshot, uint32_t port,
 		return out;
 	}
 	snprintf(out, STEERING_TEXT_MAX,
-		"flow create %u ingress priority %u pattern %s / end actions %s%s%s / end", port,
-		rule->priority, pattern_of(rule, pattern),
+		"flow create %u ingress priority %u pattern %s / end actions %s%s%s / end",
+		device_number(snapshot->config, port), rule->priority, pattern_of(rule, pattern),
 		rule->spread ? "rss types ipv4 ipv4-tcp ipv6 ipv6-tcp end queues " : "queue index ",
 		queues, rule->spread ? " end" : "");
 	return out;

@@ -34,12 +34,17 @@ static void burst(struct worker *w, unsigned p)
 
 void transmit_frame(struct worker *w, unsigned port, struct rte_mbuf *m)
 {
+	const struct vlan *vlan = &w->common->ports->ports[port].vlan;
 	unsigned owner = queue_owner(w, &w->common->ports->ports[port]);
 
 	m->port = (uint16_t)port;
 	if (owner != w->index) {
 		if (rte_ring_sp_enqueue(w->tx_out[owner], m) != 0)
 			drop(w, m);
+		return;
+	}
+	if (vlan->count != 0 && !port_tx_tags(m, vlan)) {
+		drop(w, m);
 		return;
 	}
 	w->tx[port][w->tx_count[port]++] = m;

@@ -74,7 +74,7 @@ static const struct {
 	{LINE_OWN, "own_networks: [{network: 10.12.0.0/16, port: 0}]", 16, LATER},
 	// shapes
 	{LINE_PORTS, "ports: net_null0", 8, "found a single value: expected a list of maps"},
-	{LINE_PORTS, "ports: []", 8, "found 0: expected 1 to 8"},
+	{LINE_PORTS, "ports: []", 8, "found 0: expected 1 to 16"},
 	{LINE_SERVERS, "virtual_servers: [a]", 19, "found a single value: expected keys"},
 	{LINE_SPOOL, "spool: [/a, /b]", 8, "found a list: expected a path"},
 	{LINE_SPOOL, "spool:", 1, "found nothing: expected a path"},
@@ -130,6 +130,12 @@ static const struct {
 		"no address that a machine can have"},
 	{LINE_PORTS, PORT "}, {device: d, addresses: [10.13.0.1/24]}]", 77,
 		"is a port already on line 1"},
+	{LINE_PORTS, PORT ", vlan: 7}, {device: d, vlan: [7], addresses: [10.13.0.1/24]}]", 86,
+		"is a port already on line 1"},
+	{LINE_PORTS, PORT ", vlan: 4095}]", 73, "a VLAN number, 1 to 4094"},
+	{LINE_PORTS, PORT ", vlan: [3, 0]}]", 77, "a VLAN number, 1 to 4094"},
+	{LINE_PORTS, PORT ", vlan: [1, 2, 3]}]", 73, "found 3 entries: expected at most 2"},
+	{LINE_PORTS, PORT ", vlan: office}]", 73, "a VLAN number, 1 to 4094"},
 	{LINE_PORTS, PORT ", gateway: 10.13.0.1}]", 76, "in no subnet of this port"},
 	{LINE_PORTS, PORT ", gateway: 10.12.170.74}]", 76, "is an address of this server"},
 	{LINE_PORTS, PORT ", gateway: \"2001:db8::1\"}]", 76, "in no subnet of this port"},
@@ -255,6 +261,28 @@ static void test_config_each_mistake_is_found_once_at_its_place(void **state)
 		failed++;
 	}
 	assert_int_equal(failed, 0);
+}
+
+static void test_config_vlans_of_one_device_are_ports_of_their_own(void **state)
+{
+	static const char text[] =
+		"spool: /s\nroutes: [{domains: ['*'], to: 192.0.2.30}]\nports:\n"
+		"  - {device: net_x0, addresses: [192.0.2.1/24]}\n"
+		"  - {device: net_x0, vlan: 100, addresses: [198.51.100.1/24]}\n"
+		"  - {device: net_x0, vlan: [100, 100], addresses: [203.0.113.1/24]}\n"
+		"virtual_servers: [{name: v, listen: 192.0.2.1, local_domains: [a.example]}]\n";
+	struct config_text_mistakes mistakes;
+	struct config *config = config_text_load(text, &mistakes);
+
+	(void)state;
+	config_text_print(&mistakes);
+	assert_non_null(config);
+	assert_int_equal(config->ports[0].vlan.count, 0);
+	assert_int_equal(config->ports[1].vlan.count, 1);
+	assert_int_equal(config->ports[1].vlan.ids[0], 100);
+	assert_int_equal(config->ports[2].vlan.count, 2);
+	assert_int_equal(config->ports[2].vlan.ids[1], 100);
+	config_free(config);
 }
 
 static void test_config_five_mistakes_are_five_messages_in_order(void **state)
@@ -429,6 +457,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config_base_of_the_table_is_good),
 		cmocka_unit_test(test_config_each_mistake_is_found_once_at_its_place),
+		cmocka_unit_test(test_config_vlans_of_one_device_are_ports_of_their_own),
 		cmocka_unit_test(test_config_five_mistakes_are_five_messages_in_order),
 		cmocka_unit_test(test_config_syntax_error_does_not_hide_other_keys),
 		cmocka_unit_test(test_config_thousands_of_mistakes_end_with_a_count),
