@@ -23,8 +23,9 @@ enum {
 };
 
 struct timer {
+	uint64_t
+		due_us; // 0: not armed. First, as owners look at it most and at the rest of it seldom
 	struct timer *prev, *next; // NULL when not in a wheel
-	uint64_t due_us;           // 0: not armed
 	uint32_t slot;             // where it hangs, which may be earlier than due_us
 };
 

@@ -18,19 +18,17 @@ void tcp_ack_take_window(struct tcp_conn *conn, const struct segment *s)
 
 	if (window > 0)
 		conn->probes = 0;
+	// Only a window that grows can be the largest; the others leave the fourth line alone.
+	if (window > conn->snd_wnd && window > conn->snd_wnd_max)
+		conn->snd_wnd_max = window;
 	conn->snd_wnd = window;
 	conn->snd_wl1 = s->seq;
-	conn->snd_wl2 = s->ack;
-	if (window > conn->snd_wnd_max)
-		conn->snd_wnd_max = window;
 }
 
 static void update_window(struct tcp_conn *conn, const struct segment *s)
 {
-	bool newer = seq_lt(conn->snd_wl1, s->seq) ||
-		     (conn->snd_wl1 == s->seq && seq_le(conn->snd_wl2, s->ack));
-
-	if (!newer || seq_lt(s->ack, conn->snd_una))
+	// No ACK that is not older than snd_una is older than SND.WL2.
+	if (seq_lt(s->seq, conn->snd_wl1) || seq_lt(s->ack, conn->snd_una))
 		return;
 	tcp_ack_take_window(conn, s);
 	// An answered probe: the peer lives.
@@ -102,12 +100,17 @@ static void on_fin_acked(struct tcp_conn *conn, uint64_t now_us)
 	}
 }
 
+static bool is_too_old(const struct tcp_conn *conn, uint32_t ack)
+{
+	return seq_lt(ack, conn->snd_una) && seq_lt(ack, conn->snd_una - conn->snd_wnd_max);
+}
+
 enum drop tcp_ack_segment(struct tcp_conn *conn, const struct segment *s, uint64_t now_us)
 {
 	struct tcp_stack *stack = conn->stack;
 
 	// RFC 5961 5.2: a blind guess hits this range once in thousands.
-	if (seq_lt(conn->snd_max, s->ack) || seq_lt(s->ack, conn->snd_una - conn->snd_wnd_max)) {
+	if (seq_lt(conn->snd_max, s->ack) || is_too_old(conn, s->ack)) {
 		tcp_output_challenge(conn, now_us);
 		return DROP_TCP_ACK;
 	}

@@ -12,8 +12,10 @@
 
 _Static_assert(
 	sizeof(struct tcp_conn) == 256, "four cache lines: an idle session has to fit in 512");
-_Static_assert(offsetof(struct tcp_conn, tuple) == 64, "first line");
-_Static_assert(offsetof(struct tcp_conn, timer) == 192, "fourth line");
+_Static_assert(offsetof(struct tcp_conn, rcv_adv) == 64, "second line");
+_Static_assert(offsetof(struct tcp_conn, timer) + offsetof(struct timer, due_us) + 8 == 128,
+	"what a segment in order touches is two lines");
+_Static_assert(offsetof(struct tcp_conn, due_us) + 8 == 192, "what we send is the third line");
 
 static uint32_t take_index(struct tcp_stack *stack)
 {
@@ -31,11 +33,11 @@ bool tcp_conn_has_free(const struct tcp_stack *stack)
 	return stack->free.first != 0 || stack->unused < stack->config.conns;
 }
 
-// A slot may die and be born again while it waits in the dirty list: its place there outlives it.
+// A slot may die and be born again while it waits in the dirty queue: its place there outlives it.
 static void clear(struct tcp_stack *stack, struct tcp_conn *conn, uint32_t index)
 {
 	uint32_t generation = conn->generation + 1;
-	uint32_t dirty = conn->flags & TCP_F_DIRTY, dirty_next = conn->dirty_next;
+	uint32_t dirty = conn->flags & TCP_F_DIRTY;
 
 	memset(conn, 0, stack->slot_octets);
 	conn->stack = stack;
@@ -43,7 +45,6 @@ static void clear(struct tcp_stack *stack, struct tcp_conn *conn, uint32_t index
 	conn->generation = generation;
 	conn->flags = dirty;
 	conn->rcv_most = UINT32_MAX;
-	conn->dirty_next = dirty_next;
 }
 
 struct tcp_conn *tcp_conn_take(
@@ -69,7 +70,7 @@ static bool is_embryonic(const struct tcp_conn *conn)
 	return conn->state == TCP_ST_SYN_RECEIVED && !tcp_conn_has(conn, TCP_F_ACTIVE);
 }
 
-// The oldest gives way to the newest (tcp_handshake.c). The links lie where the congestion window will be.
+// The oldest gives way to the newest (tcp_handshake.c). The links lie where the slow start threshold will be.
 static void embryonic_begin(struct tcp_conn *conn)
 {
 	conn->stack->embryonic++;
@@ -145,6 +146,14 @@ void tcp_conn_reap(struct tcp_stack *stack)
 	}
 }
 
+// A ring of one place for each slot, beside the connections: a touch reads and writes no other connection.
+static uint32_t dirty_place(const struct tcp_stack *stack, uint32_t n)
+{
+	uint32_t place = stack->dirty_first + n;
+
+	return place < stack->config.conns ? place : place - stack->config.conns;
+}
+
 void tcp_conn_touch(struct tcp_conn *conn)
 {
 	struct tcp_stack *stack = conn->stack;
@@ -152,22 +161,18 @@ void tcp_conn_touch(struct tcp_conn *conn)
 	if (tcp_conn_has(conn, TCP_F_DIRTY))
 		return;
 	conn->flags |= TCP_F_DIRTY;
-	conn->dirty_next = 0;
-	if (stack->dirty.first == 0)
-		stack->dirty.first = conn->index + 1;
-	else
-		tcp_stack_slot(stack, stack->dirty.last - 1)->dirty_next = conn->index + 1;
-	stack->dirty.last = conn->index + 1;
+	stack->dirty[dirty_place(stack, stack->dirty_count++)] = conn->index;
 }
 
 struct tcp_conn *tcp_conn_untouch(struct tcp_stack *stack)
 {
-	if (stack->dirty.first == 0)
+	if (stack->dirty_count == 0)
 		return NULL;
 
-	struct tcp_conn *conn = tcp_stack_slot(stack, stack->dirty.first - 1);
+	struct tcp_conn *conn = tcp_stack_slot(stack, stack->dirty[stack->dirty_first]);
 
-	stack->dirty.first = conn->dirty_next;
+	stack->dirty_first = dirty_place(stack, 1);
+	stack->dirty_count--;
 	conn->flags &= ~(uint32_t)TCP_F_DIRTY;
 	return conn;
 }

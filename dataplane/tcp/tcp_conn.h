@@ -70,69 +70,69 @@ enum tcp_flag {
 	TCP_F_ACK_EACH = 1 << 28,    // TCP_ACK_EACH
 };
 
-// What the one timer of a connection stands for.
+// What the one timer of a connection stands for, beside a delayed ACK (ack_due_us).
 enum tcp_due {
 	TCP_DUE_PEER, // retransmit, window probe, or the end of FIN-WAIT-2 and TIME-WAIT: never two of them at once
-	TCP_DUE_ACK, // delayed ACK
 	TCP_DUE_APP, // tcp_set_deadline()
 	TCP_DUE_COUNT
 };
 
 struct tcp_conn {
-	// First line: what every segment reads.
+	// Two lines, up to the deadline of the timer: all that octets in order, the ACK for them and an ACK that is no news touch
+	// (test_tcp_segment_in_order_touches_two_lines). What belongs to sending, or to trouble, goes behind them.
 	_Alignas(64) struct tcp_stack *stack;
-	uint32_t snd_una, snd_max; // RFC 9293 3.3.1; SND.NXT is snd_max: it never goes back
-	uint32_t flight;           // what is in flight and unrepaired (tcp_flight.h); 0: nothing
-	uint32_t snd_wnd, snd_wl1, snd_wl2;
-	uint32_t snd_wnd_max; // largest window the peer ever offered
-	uint32_t rcv_nxt;
-	uint32_t rcv_adv;   // right edge that was advertised; never moves back
-	uint32_t rcv_acked; // Last.ACK.sent of RFC 7323
-	uint32_t ts_recent;
+	struct tcp_tuple tuple;
+	uint32_t index;
 	uint32_t flags; // enum tcp_flag
 	uint8_t state;  // enum tcp_state
 	uint8_t snd_scale, rcv_scale;
 	uint8_t nic_port;
 	uint16_t snd_mss; // payload octets of a full segment we send, options deducted
 	uint16_t rcv_mss; // largest payload seen: what a full segment of the peer is
+	uint32_t rcv_nxt; // RFC 9293 3.3.1
 
-	// Second line.
-	struct tcp_tuple tuple;
-	uint32_t send_octets;  // queued: not sent or not acknowledged
-	struct tcp_chain send; // its blocks; the first holds snd_una
-	uint32_t dirty_next;   // slot + 1
-	uint32_t rcv_unread;   // octets in order that the application has not consumed
+	uint32_t rcv_adv;          // right edge that was advertised; never moves back
+	uint32_t rcv_acked;        // Last.ACK.sent of RFC 7323
+	uint32_t rcv_unread;       // octets in order that the application has not consumed
+	uint32_t rcv_most;         // unread octets there may be: tcp_set_receive_window()
+	uint32_t early;            // octets behind a hole (tcp_reassembly.h)
+	uint32_t snd_una, snd_max; // SND.NXT is snd_max: it never goes back
+	uint32_t snd_wnd, snd_wl1; // SND.WL2 is at most snd_una, and older ACKs show no window
+	uint32_t send_octets;      // queued: not sent or not acknowledged
+	uint32_t ts_recent, ts_offset;
+	uint16_t ts_recent_hour; // now_us >> 32 (71 minutes) when ts_recent was set
+	uint8_t dup_acks_owed;   // for segments that left a hole, since the last flush
+	uint8_t probes;          // since the window closed
+	uint32_t ack_due_us;     // delayed ACK: low bits of when; 0: none is owed
+
+	// Third line, behind the deadline: what we send, and how long it takes. An ACK for it touches nothing else.
+	struct timer timer;
+	struct tcp_chain send; // blocks of what is queued; the first holds snd_una
+	uint32_t cwnd;         // octets
+	uint32_t flight;       // what is in flight and unrepaired (tcp_flight.h); 0: nothing
+	uint32_t sent_us;      // when SYN or new octets left last
+	uint32_t srtt_us, rttvar_us;
+	uint8_t retries;                // RTO expiries without progress, probes without answer
+	uint8_t backoff;                // exponent of the RTO; Karn: until a valid sample
+	uint8_t challenges;             // sent in challenge_second
+	uint64_t due_us[TCP_DUE_COUNT]; // 0: not
+
+	// Fourth line: birth, death and trouble.
+	struct tcp_chain rcv; // blocks of the unread octets
 	union {
 		struct {
-			uint32_t cwnd, ssthresh; // octets
+			uint32_t ssthresh;    // octets
+			uint32_t snd_wnd_max; // largest window the peer ever offered
 		};
 		struct {
 			uint32_t list_prev,
 				list_next; // slot + 1; half open, TIME-WAIT, dead and free
 		};
 	};
-
-	// Third line: loss, round trips, what arrived too early.
-	struct tcp_chain rcv; // blocks of the unread octets
-	uint32_t early;       // octets behind a hole (tcp_reassembly.h)
 	uint32_t rcv_fin;
-	uint32_t ts_offset;
-	uint32_t srtt_us, rttvar_us;
-	uint32_t sent_us; // when SYN or new octets left last
-	uint32_t index, generation;
-	uint16_t ts_recent_hour;   // now_us >> 32 (71 minutes) when ts_recent was set
+	uint32_t generation;
+	uint32_t hash;             // of the tuple, for the table
 	uint16_t challenge_second; // now_us >> 20
-	uint8_t challenges;        // sent in that second
-	uint8_t dup_acks_owed;     // for segments that left a hole, since the last flush
-	uint8_t retries;           // RTO expiries without progress, probes without answer
-	uint8_t backoff;           // exponent of the RTO; Karn: until a valid sample
-	uint8_t probes;            // since the window closed
-
-	// Fourth line: time.
-	_Alignas(64) struct timer timer;
-	uint64_t due_us[TCP_DUE_COUNT]; // 0: not
-	uint32_t hash;                  // of the tuple, for the table
-	uint32_t rcv_most;              // unread octets there may be: tcp_set_receive_window()
 };
 
 // A slot with tuple in the table, CLOSED until its first tcp_conn_enter(); NULL: none left.

@@ -303,6 +303,8 @@ static void send_data(struct tcp_conn *conn, uint64_t now_us)
 {
 	uint32_t end = tcp_conn_send_end(conn) + tcp_conn_has(conn, TCP_F_CLOSE);
 
+	if (conn->snd_una == conn->snd_max && conn->snd_max == end)
+		return;
 	if (tcp_conn_has(conn, TCP_F_RETRANSMIT))
 		send_unnoted_again(conn, now_us);
 	while (send_again(conn, now_us))

@@ -136,8 +136,10 @@ static size_t take_in_order(struct tcp_conn *conn, struct slice in, bool *fresh,
 		conn->rcv_nxt += (uint32_t)in.len;
 		return in.len;
 	}
-	if (used == TCP_DATA_HELD)
+	if (used == in.len || used == TCP_DATA_HELD) {
+		conn->rcv_nxt += used == in.len ? (uint32_t)used : 0;
 		return used;
+	}
 
 	uint32_t stored = tcp_block_append(conn->stack, &conn->rcv, 0,
 		(struct slice){in.at + used, in.len - used}, TCP_BLOCK_UNREAD);

@@ -17,10 +17,15 @@ static size_t slot_octets(const struct tcp_stack_config *config)
 	return round_up(sizeof(struct tcp_conn) + config->app_octets);
 }
 
+static size_t dirty_octets(const struct tcp_stack_config *config)
+{
+	return round_up(sizeof(uint32_t) * config->conns);
+}
+
 size_t tcp_stack_octets(const struct tcp_stack_config *config)
 {
 	return round_up(sizeof(struct tcp_stack)) + round_up(tcp_table_octets(config->conns)) +
-	       slot_octets(config) * config->conns + TCP_DATA_VIEW +
+	       slot_octets(config) * config->conns + dirty_octets(config) + TCP_DATA_VIEW +
 	       (size_t)config->blocks * LIMIT_BLOCK_OCTETS;
 }
 
@@ -56,6 +61,8 @@ struct tcp_stack *tcp_stack_init(
 	at += round_up(tcp_table_octets(config->conns));
 	stack->slots = at;
 	at += stack->slot_octets * config->conns;
+	stack->dirty = (uint32_t *)(void *)at;
+	at += dirty_octets(config);
 	stack->scratch = at;
 	at += TCP_DATA_VIEW;
 	block_pool_init(&stack->blocks, at, config->blocks);

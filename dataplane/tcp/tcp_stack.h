@@ -2,7 +2,8 @@
 // Not for users of tcp.h.
 //
 // Thread:  the lcore that owns the stack.
-// Memory:  one piece given to tcp_stack_init(): this struct, the table, the slots, a scratch buffer, the blocks.
+// Memory:  one piece given to tcp_stack_init(): this struct, the table, the slots, the ring of touched ones, a scratch buffer, the
+//          blocks.
 
 #pragma once
 
@@ -32,7 +33,9 @@ struct tcp_stack {
 	bool cookies_always;            // no SYN takes a slot
 	uint64_t cookies_until_us;      // what was sent as a cookie may come back until then
 	const struct tcp_conn *in_data; // app->data() runs for it and holds scratch
-	struct tcp_stack_list free, dead, dirty;
+	uint32_t *dirty;                // a ring of indices: what tcp_flush() will look at
+	uint32_t dirty_first, dirty_count;
+	struct tcp_stack_list free, dead;
 	struct tcp_stack_list time_wait, half_open; // in order of arrival, linked both ways
 	struct block_pool blocks;
 	struct timer_wheel wheel;

@@ -5,7 +5,7 @@
 #include "tcp/tcp_stack.h"
 #include "tcp/tcp_timer.h"
 
-// Those that wait are in order of arrival. The links lie where the congestion window was.
+// Those that wait are in order of arrival. The links lie where the slow start threshold was.
 static void link_last(struct tcp_conn *conn)
 {
 	tcp_stack_link(conn->stack, &conn->stack->time_wait, conn);

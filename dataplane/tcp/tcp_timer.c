@@ -11,11 +11,17 @@
 
 // The wheel's entry may hang earlier than the first deadline: tcp_timer_run() then finds nothing due and hangs
 // it again. So an ACK that moves the retransmission costs one store here and nothing in the wheel.
+static void look_by(struct tcp_conn *conn, uint64_t due_us)
+{
+	if (conn->timer.due_us == 0 || due_us < conn->timer.due_us)
+		timer_wheel_arm(&conn->stack->wheel, &conn->timer, due_us);
+}
+
 static void set(struct tcp_conn *conn, enum tcp_due which, uint64_t due_us)
 {
 	conn->due_us[which] = due_us;
-	if (due_us != 0 && (conn->timer.next == NULL || due_us < conn->timer.due_us))
-		timer_wheel_arm(&conn->stack->wheel, &conn->timer, due_us);
+	if (due_us != 0)
+		look_by(conn, due_us);
 }
 
 // What TCP_DUE_PEER stands for: TCP_F_DUE_PROBE, TCP_F_DUE_REORDER, or 0 for the RTO.
@@ -107,6 +113,20 @@ void tcp_timer_on_blocked(struct tcp_conn *conn, uint64_t now_us)
 		set(conn, TCP_DUE_PEER, due_us);
 }
 
+static void delay_ack(struct tcp_conn *conn, uint64_t due_us)
+{
+	conn->ack_due_us = (uint32_t)due_us + ((uint32_t)due_us == 0);
+	look_by(conn, due_us);
+}
+
+// Until the delayed ACK; 0: it is due. It is never farther away than the delay, so low bits tell.
+static uint32_t ack_left_us(const struct tcp_conn *conn, uint64_t now_us)
+{
+	uint32_t left_us = conn->ack_due_us - (uint32_t)now_us;
+
+	return left_us <= LIMIT_TCP_DELAYED_ACK_US + 1 ? left_us : 0;
+}
+
 // RFC 5681 4.2: at least every second full segment, and never later than the delay. An answer that is under way carries
 // the ACK of what it answers, however many segments that took.
 void tcp_timer_on_data_received(struct tcp_conn *conn, uint64_t now_us)
@@ -115,14 +135,14 @@ void tcp_timer_on_data_received(struct tcp_conn *conn, uint64_t now_us)
 
 	if ((is_much || tcp_conn_has(conn, TCP_F_ACK_EACH)) && !tcp_conn_has(conn, TCP_F_ACK_REPLY))
 		conn->flags |= TCP_F_ACK_NOW;
-	else if (conn->due_us[TCP_DUE_ACK] == 0)
-		set(conn, TCP_DUE_ACK, now_us + LIMIT_TCP_DELAYED_ACK_US);
+	else if (conn->ack_due_us == 0)
+		delay_ack(conn, now_us + LIMIT_TCP_DELAYED_ACK_US);
 	tcp_conn_touch(conn);
 }
 
 void tcp_timer_on_ack_sent(struct tcp_conn *conn)
 {
-	conn->due_us[TCP_DUE_ACK] = 0;
+	conn->ack_due_us = 0;
 }
 
 void tcp_timer_on_linger(struct tcp_conn *conn, uint64_t now_us)
@@ -142,6 +162,7 @@ void tcp_timer_stop_all(struct tcp_conn *conn)
 {
 	for (size_t i = 0; i < TCP_DUE_COUNT; i++)
 		conn->due_us[i] = 0;
+	conn->ack_due_us = 0;
 	timer_wheel_cancel(&conn->stack->wheel, &conn->timer);
 }
 
@@ -242,9 +263,9 @@ static bool take_due(struct tcp_conn *conn, enum tcp_due which, uint64_t now_us)
 	return true;
 }
 
-static void rearm(struct tcp_conn *conn)
+static void rearm(struct tcp_conn *conn, uint64_t now_us)
 {
-	uint64_t first_us = 0;
+	uint64_t first_us = conn->ack_due_us != 0 ? now_us + ack_left_us(conn, now_us) : 0;
 
 	for (size_t i = 0; i < TCP_DUE_COUNT; i++)
 		if (conn->due_us[i] != 0 && (first_us == 0 || conn->due_us[i] < first_us))
@@ -259,7 +280,8 @@ static void due(void *owner, struct timer *timer, uint64_t now_us)
 	struct tcp_conn *conn =
 		(struct tcp_conn *)(void *)((uint8_t *)timer - offsetof(struct tcp_conn, timer));
 
-	if (take_due(conn, TCP_DUE_ACK, now_us)) {
+	if (conn->ack_due_us != 0 && ack_left_us(conn, now_us) == 0) {
+		conn->ack_due_us = 0;
 		conn->flags |= TCP_F_ACK_NOW;
 		tcp_conn_touch(conn);
 	}
@@ -268,7 +290,7 @@ static void due(void *owner, struct timer *timer, uint64_t now_us)
 	if (tcp_conn_has_app(conn) && take_due(conn, TCP_DUE_APP, now_us))
 		stack->config.app->deadline(stack->config.user, conn, now_us);
 	if (conn->state != TCP_ST_CLOSED)
-		rearm(conn);
+		rearm(conn, now_us);
 }
 
 void tcp_timer_run(struct tcp_stack *stack, uint64_t now_us, uint32_t budget)
