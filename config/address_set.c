@@ -26,13 +26,7 @@ static int compare(const void *left, const void *right)
 	return a->first < b->first ? -1 : a->first > b->first;
 }
 
-// Ranges being written: each next one does not begin before the one before it.
-struct writer {
-	struct address_range *ranges;
-	uint32_t count;
-};
-
-static void append(struct writer *writer, struct address_range range)
+void address_set_write(struct address_set_writer *writer, struct address_range range)
 {
 	struct address_range *last = writer->count == 0 ? NULL : &writer->ranges[writer->count - 1];
 
@@ -44,13 +38,13 @@ static void append(struct writer *writer, struct address_range range)
 	writer->ranges[writer->count++] = range;
 }
 
-static struct writer writer_for(struct arena *arena, uint32_t ranges)
+struct address_set_writer address_set_writer_for(struct arena *arena, uint32_t ranges)
 {
-	return (struct writer){
+	return (struct address_set_writer){
 		.ranges = arena_take_array(arena, ranges, sizeof(struct address_range))};
 }
 
-static struct address_set written(const struct writer *writer)
+struct address_set address_set_written(const struct address_set_writer *writer)
 {
 	return (struct address_set){writer->ranges, writer->count};
 }
@@ -58,23 +52,24 @@ static struct address_set written(const struct writer *writer)
 struct address_set address_set_of_prefixes(
 	struct arena *arena, const struct config_prefix *prefixes, uint32_t count)
 {
-	struct writer raw = writer_for(arena, 2 * count), merged = writer_for(arena, 2 * count);
+	struct address_set_writer raw = address_set_writer_for(arena, 2 * count),
+				  merged = address_set_writer_for(arena, 2 * count);
 
 	for (uint32_t i = 0; i < count; i++)
 		raw.count += address_set_ranges_of(
 			&prefixes[i].addr, prefixes[i].len, raw.ranges + raw.count);
 	qsort(raw.ranges, raw.count, sizeof(raw.ranges[0]), compare);
 	for (uint32_t i = 0; i < raw.count; i++)
-		append(&merged, raw.ranges[i]);
-	return written(&merged);
+		address_set_write(&merged, raw.ranges[i]);
+	return address_set_written(&merged);
 }
 
 struct address_set address_set_all(struct arena *arena)
 {
-	struct writer writer = writer_for(arena, 1);
+	struct address_set_writer writer = address_set_writer_for(arena, 1);
 
-	append(&writer, (struct address_range){0, ADDRESS_KEY_MAX});
-	return written(&writer);
+	address_set_write(&writer, (struct address_range){0, ADDRESS_KEY_MAX});
+	return address_set_written(&writer);
 }
 
 struct address_set address_set_of_list(
@@ -93,24 +88,24 @@ struct address_set address_set_of_list(
 struct address_set address_set_union(
 	struct arena *arena, struct address_set a, struct address_set b)
 {
-	struct writer writer = writer_for(arena, a.count + b.count);
+	struct address_set_writer writer = address_set_writer_for(arena, a.count + b.count);
 	uint32_t i = 0, j = 0;
 
 	while (i < a.count || j < b.count) {
 		const bool from_a =
 			j == b.count || (i < a.count && a.ranges[i].first <= b.ranges[j].first);
 
-		append(&writer, from_a ? a.ranges[i] : b.ranges[j]);
+		address_set_write(&writer, from_a ? a.ranges[i] : b.ranges[j]);
 		i += from_a;
 		j += !from_a;
 	}
-	return written(&writer);
+	return address_set_written(&writer);
 }
 
 struct address_set address_set_intersect(
 	struct arena *arena, struct address_set a, struct address_set b)
 {
-	struct writer writer = writer_for(arena, a.count + b.count);
+	struct address_set_writer writer = address_set_writer_for(arena, a.count + b.count);
 	uint32_t i = 0, j = 0;
 
 	while (i < a.count && j < b.count) {
@@ -119,29 +114,30 @@ struct address_set address_set_intersect(
 			x.first > y.first ? x.first : y.first, x.last < y.last ? x.last : y.last};
 
 		if (both.first <= both.last)
-			append(&writer, both);
+			address_set_write(&writer, both);
 		if (x.last < y.last)
 			i++;
 		else
 			j++;
 	}
-	return written(&writer);
+	return address_set_written(&writer);
 }
 
 static struct address_set complement(struct arena *arena, struct address_set set)
 {
-	struct writer writer = writer_for(arena, set.count + 1);
+	struct address_set_writer writer = address_set_writer_for(arena, set.count + 1);
 	address_key next = 0;
 
 	for (uint32_t i = 0; i < set.count; i++) {
 		if (set.ranges[i].first > next)
-			append(&writer, (struct address_range){next, set.ranges[i].first - 1});
+			address_set_write(
+				&writer, (struct address_range){next, set.ranges[i].first - 1});
 		if (set.ranges[i].last == ADDRESS_KEY_MAX)
-			return written(&writer);
+			return address_set_written(&writer);
 		next = set.ranges[i].last + 1;
 	}
-	append(&writer, (struct address_range){next, ADDRESS_KEY_MAX});
-	return written(&writer);
+	address_set_write(&writer, (struct address_range){next, ADDRESS_KEY_MAX});
+	return address_set_written(&writer);
 }
 
 struct address_set address_set_subtract(

@@ -39,6 +39,17 @@ struct address_set address_set_of_prefixes(
 
 struct address_set address_set_all(struct arena *arena);
 
+// A set being made of ranges: each next one does not begin before the one before it.
+struct address_set_writer {
+	struct address_range *ranges;
+	uint32_t count;
+};
+
+// For at most so many ranges.
+struct address_set_writer address_set_writer_for(struct arena *arena, uint32_t ranges);
+void address_set_write(struct address_set_writer *writer, struct address_range range);
+struct address_set address_set_written(const struct address_set_writer *writer);
+
 // Who a list means: the prefixes (only), all others (all_except), or unwritten when nothing was written.
 struct address_set address_set_of_list(
 	struct arena *arena, const struct config_list *list, struct address_set unwritten);

@@ -13,6 +13,7 @@
 #include "control/status_ports.h"
 #include "control/steering_report.h"
 #include "control/tunable.h"
+#include "control/who_can.h"
 #include "supervise/child_link.h"
 
 typedef bool verb_fn(struct admin_call *call);
@@ -231,7 +232,7 @@ static bool verb_log(struct admin_call *call)
 	return say(call, 0, "log files are open anew");
 }
 
-// --- explain, steering ---
+// --- explain, proofs, steering ---
 
 static bool verb_explain(struct admin_call *call)
 {
@@ -242,6 +243,26 @@ static bool verb_explain(struct admin_call *call)
 		return say(call, 2, "%s", why);
 	call->answer.text = explain_text(call->answer.data);
 	return true;
+}
+
+// Without text: it would double an answer that may be large, and posternctl makes it from the data.
+static bool answer_who_can(struct admin_call *call, enum reach_right right)
+{
+	char why[WHO_CAN_WHY_MAX];
+
+	call->answer.data = who_can(reload_policy(call->parts->reload)->snapshot, right, call->args,
+		REACH_PREFIXES_MOST, why);
+	return call->answer.data != NULL || say(call, 2, "%s", why);
+}
+
+static bool verb_who_can_connect(struct admin_call *call)
+{
+	return answer_who_can(call, REACH_CONNECT);
+}
+
+static bool verb_who_can_relay(struct admin_call *call)
+{
+	return answer_who_can(call, REACH_RELAY);
 }
 
 static bool verb_steering(struct admin_call *call)
@@ -397,6 +418,8 @@ static const struct {
 	{"steering", verb_steering},
 	{"stop", verb_stop},
 	{"vserver", verb_vserver},
+	{"who-can-connect", verb_who_can_connect},
+	{"who-can-relay", verb_who_can_relay},
 };
 
 bool admin_verb_run(struct admin_call *call, const char *verb)
@@ -406,6 +429,6 @@ bool admin_verb_run(struct admin_call *call, const char *verb)
 			return verbs[i].run(call);
 	return say(call, 2,
 		"%s: unknown verb; there are: explain get log queue reload set status "
-		"steering stop vserver",
+		"steering stop vserver who-can-connect who-can-relay",
 		verb);
 }

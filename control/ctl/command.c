@@ -42,6 +42,8 @@ static const struct verb verbs[] = {
 	{"steering", 0, {NULL}, {"nic"}, "steering [--nic KIND]"},
 	{"stop", 0, {NULL}, {NULL}, "stop"},
 	{"vserver", 1, {"command", "name"}, {NULL}, "vserver list|start|stop|pause|drain [NAME]"},
+	{"who-can-connect", 0, {NULL}, {"vserver"}, "who-can-connect [--vserver V]"},
+	{"who-can-relay", 0, {NULL}, {"vserver"}, "who-can-relay [--vserver V]"},
 };
 
 enum {
@@ -54,7 +56,8 @@ const char *command_usage(void)
 	int used = snprintf(text, sizeof(text),
 		"usage: posternctl [--socket S] [--config F] [--json] VERB ...\n\n"
 		"  --socket S   control socket of the running server (/run/postern/control.sock)\n"
-		"  --config F   answer from this file without a server: check, explain, steering\n"
+		"  --config F   answer from this file without a server: check, explain, steering,\n"
+		"               who-can-connect, who-can-relay\n"
 		"  --json       print JSON\n"
 		"  --help, --version\n\nverbs:\n");
 

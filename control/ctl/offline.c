@@ -8,6 +8,7 @@
 #include "config/snapshot.h"
 #include "control/explain.h"
 #include "control/steering_report.h"
+#include "control/who_can.h"
 
 struct mistakes {
 	FILE *out;
@@ -91,6 +92,25 @@ static struct answer explain_file(const struct command *command)
 	return answer;
 }
 
+static struct answer who_can_file(const struct command *command, enum reach_right right)
+{
+	struct answer answer = {0};
+	char why[WHO_CAN_WHY_MAX];
+	struct config *config;
+	struct snapshot *snapshot = compile(command, &config, &answer);
+
+	if (snapshot == NULL)
+		return answer;
+	answer.data = who_can(snapshot, right, command->args, REACH_PREFIXES_OFFLINE, why);
+	if (answer.data != NULL)
+		answer = (struct answer){0, NULL, answer.data};
+	else
+		answer = (struct answer){2, strdup(why), json_object()};
+	snapshot_free(snapshot);
+	config_free(config);
+	return answer;
+}
+
 static struct answer steering_file(const struct command *command)
 {
 	struct answer answer = {0};
@@ -119,6 +139,10 @@ struct answer offline_ask(const struct command *command)
 		return check(command);
 	if (strcmp(command->verb, "explain") == 0)
 		return explain_file(command);
+	if (strcmp(command->verb, "who-can-connect") == 0)
+		return who_can_file(command, REACH_CONNECT);
+	if (strcmp(command->verb, "who-can-relay") == 0)
+		return who_can_file(command, REACH_RELAY);
 	if (strcmp(command->verb, "steering") == 0)
 		return steering_file(command);
 	answer.data = json_object();

@@ -1,8 +1,10 @@
 // posternctl - asks and steers a running Postern, or checks a configuration (posternctl.1).
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "control/who_can.h"
 #include "ctl/answer.h"
 #include "ctl/command.h"
 #include "ctl/offline.h"
@@ -15,6 +17,23 @@ static void count_verdict(struct answer *answer)
 
 	if (answer->exit == 0 && verdict != NULL && strcmp(verdict, "accept") != 0)
 		answer->exit = 1;
+}
+
+// Proofs can be large: their text is made here, when it is wanted, and not sent as well.
+static void write_text(struct answer *answer, const struct command *command)
+{
+	char *text = NULL;
+
+	if (command->json || answer->exit != 0)
+		return;
+	if (strcmp(command->verb, "who-can-connect") == 0)
+		text = who_can_text(answer->data, REACH_CONNECT);
+	else if (strcmp(command->verb, "who-can-relay") == 0)
+		text = who_can_text(answer->data, REACH_RELAY);
+	if (text == NULL)
+		return;
+	free(answer->text);
+	answer->text = text;
 }
 
 static int run(const struct command *command)
@@ -31,6 +50,7 @@ static int run(const struct command *command)
 		answer = server_ask(command);
 	}
 	count_verdict(&answer);
+	write_text(&answer, command);
 	status = answer_print(&answer, command->verb, command->json);
 	answer_free(&answer);
 	return status;

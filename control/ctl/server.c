@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 enum {
-	WAIT_S = 120, // a reload of millions of entries takes its time
-	ANSWER_MAX_OCTETS = 64 << 20,
+	WAIT_S = 120,                  // a reload of millions of entries takes its time
+	ANSWER_MAX_OCTETS = 256 << 20, // a proof lists millions of prefixes
 };
 
 __attribute__((format(printf, 1, 2))) static struct answer complaint(const char *format, ...)

@@ -318,6 +318,32 @@ static void test_admin_explain_answers_for_the_running_policy(void **state)
 	end(&s);
 }
 
+static void test_admin_proofs_are_of_the_running_policy(void **state)
+{
+	struct stage s;
+	json_t *root;
+	const json_t *a;
+
+	(void)state;
+	begin(&s);
+	root = ask(&s, "{\"verb\": \"who-can-relay\", \"args\": {\"vserver\": \"a\"}}");
+	a = json_object_get(json_object_get(root, "data"), "a");
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(a, "ipv4"), "count")), "256");
+	assert_int_equal(json_integer_value(json_object_get(a, "epoch")), 1);
+	json_decref(root);
+	root = ask(&s, "{\"verb\": \"who-can-connect\"}");
+	a = json_object_get(json_object_get(root, "data"), "b");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(a, "ipv4"), "count")),
+		"4294967296");
+	json_decref(root);
+	expect(&s, "{\"verb\": \"who-can-relay\", \"args\": {\"vserver\": \"z\"}}", 2,
+		"there are: a b");
+	expect(&s, "{\"verb\": \"who-can-connect\", \"args\": {\"client\": \"x\"}}", 2,
+		"unknown argument");
+	end(&s);
+}
+
 static void test_admin_queue_is_answered_by_the_deliverer(void **state)
 {
 	static const char request[] = "{\"verb\": \"queue\", \"args\": {\"command\": \"count\"}}\n";
@@ -548,6 +574,7 @@ int main(void)
 		cmocka_unit_test(test_admin_reload_reports_all_mistakes_and_changes_nothing),
 		cmocka_unit_test(test_admin_stop_is_passed_to_the_supervisor),
 		cmocka_unit_test(test_admin_explain_answers_for_the_running_policy),
+		cmocka_unit_test(test_admin_proofs_are_of_the_running_policy),
 		cmocka_unit_test(test_admin_queue_is_answered_by_the_deliverer),
 		cmocka_unit_test(test_admin_get_all_asks_the_deliverer_too),
 		cmocka_unit_test(test_admin_queue_deliverer_dies_or_talks_nonsense),

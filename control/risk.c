@@ -1,0 +1,115 @@
+#include "control/risk.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/value.h"
+
+enum {
+	TEXT_OCTETS = 512,
+};
+
+struct risk {
+	const struct config *config;
+	const struct config_vserver *vserver;
+	struct address_set set;
+	json_t *texts;
+	unsigned left_out;
+};
+
+__attribute__((format(printf, 3, 4))) static void say(
+	struct risk *risk, struct config_pos pos, const char *format, ...)
+{
+	char text[TEXT_OCTETS];
+	va_list arguments;
+	int used = 0;
+
+	if (json_array_size(risk->texts) >= RISK_TEXTS_MOST) {
+		risk->left_out++;
+		return;
+	}
+	va_start(arguments, format);
+	if (pos.line != 0)
+		used = snprintf(text, sizeof(text), "%.255s:%u:%u: ", risk->config->path, pos.line,
+			pos.column);
+	vsnprintf(text + used, sizeof(text) - (size_t)used, format, arguments);
+	va_end(arguments);
+	json_array_append_new(risk->texts, json_string(text));
+}
+
+static void judge_mode(struct risk *risk, const char *key, const struct config_list *list)
+{
+	if (list->mode == CONFIG_LIST_ALL_EXCEPT)
+		say(risk, list->pos,
+			"%s.all_except: everybody nobody thought of is let in, networks of the "
+			"future included",
+			key);
+}
+
+// A list entry that connection control makes useless is not what somebody meant.
+static void judge_useless(struct risk *risk)
+{
+	const struct config_list *relay = &risk->vserver->relay;
+
+	if (relay->mode != CONFIG_LIST_ONLY)
+		return;
+	for (uint32_t i = 0; i < relay->prefix_count; i++) {
+		const struct config_prefix *entry = &relay->prefixes[i];
+		struct address_range ranges[2], run;
+		const unsigned count = address_set_ranges_of(&entry->addr, entry->len, ranges);
+		bool any = false;
+
+		for (unsigned k = 0; k < count; k++)
+			any = any || address_set_first_in(risk->set, ranges[k], &run);
+		if (!any)
+			say(risk, entry->pos,
+				"relay.only: %s may not connect, so it does not relay",
+				entry->text);
+	}
+}
+
+static void judge_domains(
+	struct risk *risk, const char *key, const struct config_domain *domains, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(domains[i].name, "*") == 0)
+			say(risk, domains[i].pos,
+				"%s: \"*\" takes mail for every domain from everybody who may "
+				"connect",
+				key);
+	}
+}
+
+static void judge_relay(struct risk *risk)
+{
+	const struct config_vserver *v = risk->vserver;
+
+	if (v->open_relay_understood)
+		say(risk, v->open_relay_pos,
+			"open_relay: i-understand: nothing keeps this virtual server from relaying "
+			"for strangers");
+	judge_mode(risk, "relay", &v->relay);
+	judge_domains(risk, "local_domains", v->local_domains, v->local_domain_count);
+	judge_domains(risk, "relay_domains", v->relay_domains, v->relay_domain_count);
+	judge_useless(risk);
+}
+
+json_t *risk_json(const struct snapshot *snapshot, uint16_t vserver, enum reach_right right,
+	struct address_set set)
+{
+	struct risk risk = {.config = snapshot->config,
+		.vserver = snapshot->vservers[vserver].config,
+		.set = set,
+		.texts = json_array()};
+	char text[TEXT_OCTETS];
+
+	if (right == REACH_RELAY)
+		judge_relay(&risk);
+	judge_mode(&risk, "connections", &risk.vserver->connections);
+	if (risk.left_out > 0) {
+		snprintf(text, sizeof(text), "and %u more warnings", risk.left_out);
+		json_array_append_new(risk.texts, json_string(text));
+	}
+	return risk.texts;
+}
