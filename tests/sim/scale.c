@@ -41,7 +41,7 @@ static const char yaml[] =
 
 // A name of 64 octets: the longest an idle session keeps without a block.
 static const char ehlo[] =
-	"EHLO abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrst.client.example.net\r\n";
+	"EHLO abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqr.client.example.net\r\n";
 static const char quit[] = "QUIT\r\n";
 
 static void send(const struct segment *s)
