@@ -115,11 +115,23 @@ static void put(struct worker *w, const struct mail *m, struct spool_request *r)
 	r->generation = tcp_conn_generation(tcp);
 	r->message_id = m->id;
 	r->epoch = m->conn->epoch;
-	// The ring has a place for every buffer and every connection's abort (worker_make).
+	// The ring has a place for each (mail_requests_most).
 	int full = rte_ring_sp_enqueue_elem(w->requests, r, sizeof(*r));
 
 	assert(full == 0);
 	(void)full;
+}
+
+static uint32_t open_most(const struct worker_common *common)
+{
+	return common->conns < LIMIT_SPOOL_OPEN ? common->conns : LIMIT_SPOOL_OPEN;
+}
+
+// Chunks and commits carry a buffer each. So did the chunk before an abort; it comes back only after what was put before it, so
+// either it is still under way, or the message was open when the oldest abort that is under way was put.
+uint32_t mail_requests_most(const struct worker_common *common)
+{
+	return 2 * common->spool_bufs + open_most(common) + 1;
 }
 
 // Buffers are scarce, and it is the senders who hold them: when they are on their way to the disk, more of them, filled in part,
@@ -213,9 +225,12 @@ static bool write_received(struct worker *w, struct conn *c, struct spool_buf *b
 bool mail_begin(struct worker *w, struct conn *c)
 {
 	struct mail *m = mail_of(c);
-	struct spool_buf *buf = take_buf(w);
+	struct spool_buf *buf;
 
 	assert(!m->open && m->body == NULL);
+	if (w->coming.count >= open_most(w->common))
+		return false;
+	buf = take_buf(w);
 	if (buf == NULL)
 		return false;
 	*m = (struct mail){
@@ -342,6 +357,7 @@ void mail_abort(struct worker *w, struct conn *c)
 	leave(w, m);
 	part(w, m);
 	m->open = false;
-	if (!committed)
+	// Of a message without a chunk the spooler has never heard.
+	if (!committed && m->stored_octets > 0)
 		put(w, m, &r);
 }

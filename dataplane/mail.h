@@ -53,6 +53,9 @@ static inline bool mail_is_stalled(const struct conn *c)
 	return c->smtp.txn != NULL && mail_of(c)->place == MAIL_STALLED;
 }
 
+// Requests of one worker that may be under way to the spooler and back at once.
+uint32_t mail_requests_most(const struct worker_common *common);
+
 // NEED_DATA: give the message its id and put the Received line in its first buffer. False: no buffer (452).
 bool mail_begin(struct worker *w, struct conn *c);
 

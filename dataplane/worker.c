@@ -112,8 +112,7 @@ struct worker *worker_make(
 	const struct worker_common *common, unsigned index, struct edge_worker *shared)
 {
 	struct worker *w = rte_zmalloc("worker", sizeof(*w), 64);
-	// Each request carries a buffer, but for aborts, of which there is one for each connection at most.
-	unsigned requests = common->spool_bufs + common->conns + 1;
+	unsigned requests = mail_requests_most(common);
 	struct siphash_key neigh_key = random_key();
 
 	if (w == NULL)

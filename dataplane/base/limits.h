@@ -64,8 +64,9 @@ enum {
 	LIMIT_SPOOL_BUF_OCTETS = 16384, // one body buffer on its way to the spooler
 
 	// Spool
-	LIMIT_SPOOL_BATCH = 2048,    // requests between two syncs; the spooler takes no more then
-	LIMIT_SPOOL_OPEN = 16384,    // messages begun and not committed; more: 452 at their end
+	LIMIT_SPOOL_BATCH = 2048, // requests between two syncs; the spooler takes no more then
+	LIMIT_SPOOL_OPEN =
+		16384, // messages begun and not committed; more: 452 at DATA when they are one worker's, else at their end
 	LIMIT_SPOOL_EXTENTS = 16384, // chunks of one message; more: 452 at its end
 	LIMIT_SPOOL_EXTENTS_OPEN =
 		1 << 20, // chunks of all open messages together; more: 452 for the newest
