@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "control/explain.h"
 #include "control/log.h"
+#include "control/policy_diff.h"
 #include "control/reload.h"
 #include "control/status.h"
 #include "control/status_ports.h"
@@ -15,6 +17,7 @@
 #include "control/tunable.h"
 #include "control/who_can.h"
 #include "supervise/child_link.h"
+#include "supervise/config_memfd.h"
 
 typedef bool verb_fn(struct admin_call *call);
 
@@ -265,6 +268,58 @@ static bool verb_who_can_relay(struct admin_call *call)
 	return answer_who_can(call, REACH_RELAY);
 }
 
+// NULL: call says why; its data are the mistakes, if the file could be read.
+static struct config *load_other(struct admin_call *call, const char *path)
+{
+	struct mistakes mistakes = {.list = json_array()};
+	const int memfd = config_memfd_read(path);
+	struct config *config = NULL;
+	char *text = NULL;
+	size_t octets;
+
+	mistakes.out = open_memstream(&text, &octets);
+	if (memfd >= 0 && mistakes.out != NULL)
+		config = config_load(path, memfd, take_mistake, &mistakes);
+	if (memfd >= 0)
+		close(memfd);
+	if (mistakes.out != NULL)
+		fclose(mistakes.out);
+	if (memfd < 0)
+		say(call, 2, "%s: cannot read: %s", path, strerror(-memfd));
+	else if (config == NULL)
+		say(call, 2, "%s", text != NULL ? text : "no memory");
+	free(text);
+	call->answer.data = json_pack("{s:o}", "mistakes", mistakes.list);
+	return config;
+}
+
+static bool verb_diff(struct admin_call *call)
+{
+	const char *path = text_arg(call, "file");
+	struct config *config;
+	struct snapshot *other;
+
+	if (!has_only(call, "file"))
+		return true;
+	if (path == NULL)
+		return say(call, 2, "diff needs the path of a configuration");
+	config = load_other(call, path);
+	if (config == NULL)
+		return true;
+	json_decref(call->answer.data);
+	call->answer.data = NULL;
+	other = snapshot_build(config, 0);
+	if (other != NULL)
+		call->answer.data = policy_diff(
+			reload_policy(call->parts->reload)->snapshot, other, REACH_PREFIXES_MOST);
+	snapshot_free(other);
+	config_free(config);
+	if (call->answer.data == NULL)
+		return say(call, 2, "no memory");
+	call->answer.exit = json_object_size(call->answer.data) > 0 ? 1 : 0;
+	return true;
+}
+
 static bool verb_steering(struct admin_call *call)
 {
 	struct steering_report_port live[LIMIT_PORTS];
@@ -408,6 +463,7 @@ static const struct {
 	const char *name;
 	verb_fn *run;
 } verbs[] = {
+	{"diff", verb_diff},
 	{"explain", verb_explain},
 	{"get", verb_get},
 	{"log", verb_log},
@@ -428,7 +484,7 @@ bool admin_verb_run(struct admin_call *call, const char *verb)
 		if (strcmp(verbs[i].name, verb) == 0)
 			return verbs[i].run(call);
 	return say(call, 2,
-		"%s: unknown verb; there are: explain get log queue reload set status "
+		"%s: unknown verb; there are: diff explain get log queue reload set status "
 		"steering stop vserver who-can-connect who-can-relay",
 		verb);
 }

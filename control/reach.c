@@ -40,6 +40,15 @@ struct address_set reach_of(struct arena *arena, const struct snapshot *snapshot
 	return snapshot_set_of(arena, snapshot, wanted);
 }
 
+// Lists have no names yet.
+json_t *reach_names(const struct snapshot *snapshot, uint16_t vserver, enum reach_right right)
+{
+	(void)snapshot;
+	(void)vserver;
+	(void)right;
+	return json_array();
+}
+
 // --- JSON ---
 
 // The prefixes of one family: listed, and their addresses added up as whoever reads the prefixes would.

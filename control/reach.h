@@ -30,6 +30,9 @@ size_t reach_octets(const struct snapshot *snapshot);
 struct address_set reach_of(struct arena *arena, const struct snapshot *snapshot, uint16_t vserver,
 	enum reach_right right);
 
+// Entries of the list behind a right that are host names: who has such a name is given it as well, from whatever address. As a list of texts.
+json_t *reach_names(const struct snapshot *snapshot, uint16_t vserver, enum reach_right right);
+
 // Adds "ipv4" and "ipv6" to object: {"count": "256", "prefixes": ["10.12.8.0/24"]}, the fewest prefixes that make the set. More than most
 // of a family: "prefixes" is null, and "prefix_count" says how many they are.
 void reach_add_json(json_t *object, struct address_set set, uint32_t most);

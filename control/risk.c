@@ -106,10 +106,40 @@ json_t *risk_json(const struct snapshot *snapshot, uint16_t vserver, enum reach_
 
 	if (right == REACH_RELAY)
 		judge_relay(&risk);
-	judge_mode(&risk, "connections", &risk.vserver->connections);
+	else
+		judge_mode(&risk, "connections", &risk.vserver->connections);
 	if (risk.left_out > 0) {
 		snprintf(text, sizeof(text), "and %u more warnings", risk.left_out);
 		json_array_append_new(risk.texts, json_string(text));
 	}
 	return risk.texts;
+}
+
+static size_t digits(const char *at)
+{
+	return strspn(at, "0123456789");
+}
+
+// Behind ":LINE:COLUMN: " when that is what stands here; NULL: it is not.
+static const char *behind_place(const char *at)
+{
+	const size_t line = at[0] == ':' ? digits(at + 1) : 0;
+	const char *column = at + 1 + line;
+
+	if (line == 0 || *column != ':' || digits(column + 1) == 0)
+		return NULL;
+	column += 1 + digits(column + 1);
+	return column[0] == ':' && column[1] == ' ' ? column + 2 : NULL;
+}
+
+// A path can have anything in it, so the last place counts: no warning has one in its own words.
+const char *risk_without_place(const char *text)
+{
+	const char *found = text;
+
+	for (const char *at = text; (at = strchr(at, ':')) != NULL; at++) {
+		if (behind_place(at) != NULL)
+			found = behind_place(at);
+	}
+	return found;
 }

@@ -15,3 +15,6 @@ enum {
 // A list of texts. set: reach_of() of this virtual server and right.
 json_t *risk_json(const struct snapshot *snapshot, uint16_t vserver, enum reach_right right,
 	struct address_set set);
+
+// Such a text without the file, line and column before it.
+const char *risk_without_place(const char *text);

@@ -5,17 +5,9 @@
 
 #include "control/risk.h"
 
-// Entries of a list that are names: there are none yet.
-static json_t *names_json(const struct config_list *list)
-{
-	(void)list;
-	return json_array();
-}
-
 static json_t *vserver_json(
 	const struct snapshot *snapshot, uint16_t index, enum reach_right right, uint32_t most)
 {
-	const struct config_vserver *v = snapshot->vservers[index].config;
 	struct arena *arena = arena_create(reach_octets(snapshot));
 	json_t *object = json_object();
 
@@ -27,8 +19,7 @@ static json_t *vserver_json(
 
 	json_object_set_new(object, "epoch", json_integer((json_int_t)snapshot->epoch));
 	reach_add_json(object, set, most);
-	json_object_set_new(
-		object, "names", names_json(right == REACH_RELAY ? &v->relay : &v->connections));
+	json_object_set_new(object, "names", reach_names(snapshot, index, right));
 	// Logins and peers are not there yet, so nobody has rights by them.
 	json_object_set_new(object, "accounts", json_array());
 	json_object_set_new(object, "peers", json_array());

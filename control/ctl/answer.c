@@ -81,12 +81,14 @@ static void print_json(const struct answer *answer)
 	json_decref(error);
 }
 
-// Text of an explain is its answer, whatever the verdict; other text with an exit other than 0 is a complaint.
+// Text of an explain is its answer, whatever the verdict, and a difference is what diff was asked for; other text with an
+// exit other than 0 is a complaint.
 int answer_print(const struct answer *answer, const char *verb, bool json)
 {
 	const json_t *messages = json_object_get(answer->data, "messages");
-	bool is_result =
-		answer->exit == 0 || json_is_string(json_object_get(answer->data, "verdict"));
+	bool is_result = answer->exit == 0 ||
+			 json_is_string(json_object_get(answer->data, "verdict")) ||
+			 (answer->exit == 1 && strcmp(verb, "diff") == 0);
 	FILE *out = is_result ? stdout : stderr;
 	size_t len = answer->text == NULL ? 0 : strlen(answer->text);
 

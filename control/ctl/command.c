@@ -26,6 +26,7 @@ struct verb {
 static const struct verb verbs[] = {
 	{"status", 0, {NULL}, {NULL}, "status"},
 	{"check", 0, {NULL}, {NULL}, "check"},
+	{"diff", 1, {"file"}, {NULL}, "diff NEW"},
 	{"explain", 0, {NULL},
 		{"vserver", "client", "name", "peer", "account", "sender", "recipient"},
 		"explain --vserver V --client IP [--name N] [--tls] [--peer P] [--account A] "
@@ -56,8 +57,8 @@ const char *command_usage(void)
 	int used = snprintf(text, sizeof(text),
 		"usage: posternctl [--socket S] [--config F] [--json] VERB ...\n\n"
 		"  --socket S   control socket of the running server (/run/postern/control.sock)\n"
-		"  --config F   answer from this file without a server: check, explain, steering,\n"
-		"               who-can-connect, who-can-relay\n"
+		"  --config F   answer from this file without a server: check, diff, explain,\n"
+		"               steering, who-can-connect, who-can-relay\n"
 		"  --json       print JSON\n"
 		"  --help, --version\n\nverbs:\n");
 

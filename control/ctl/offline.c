@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "config/snapshot.h"
 #include "control/explain.h"
+#include "control/policy_diff.h"
 #include "control/steering_report.h"
 #include "control/who_can.h"
 
@@ -55,12 +56,11 @@ static struct answer check(const struct command *command)
 }
 
 // The configuration compiled; NULL: answer says why not. The snapshot borrows *config.
-static struct snapshot *compile(
-	const struct command *command, struct config **config, struct answer *answer)
+static struct snapshot *compile(const char *path, struct config **config, struct answer *answer)
 {
 	struct snapshot *snapshot;
 
-	*config = load(command->config_path, 2, answer);
+	*config = load(path, 2, answer);
 	if (*config == NULL)
 		return NULL;
 	answer_free(answer);
@@ -78,7 +78,7 @@ static struct answer explain_file(const struct command *command)
 	struct answer answer = {0};
 	char why[EXPLAIN_WHY_MAX];
 	struct config *config;
-	struct snapshot *snapshot = compile(command, &config, &answer);
+	struct snapshot *snapshot = compile(command->config_path, &config, &answer);
 
 	if (snapshot == NULL)
 		return answer;
@@ -97,7 +97,7 @@ static struct answer who_can_file(const struct command *command, enum reach_righ
 	struct answer answer = {0};
 	char why[WHO_CAN_WHY_MAX];
 	struct config *config;
-	struct snapshot *snapshot = compile(command, &config, &answer);
+	struct snapshot *snapshot = compile(command->config_path, &config, &answer);
 
 	if (snapshot == NULL)
 		return answer;
@@ -111,13 +111,36 @@ static struct answer who_can_file(const struct command *command, enum reach_righ
 	return answer;
 }
 
+static struct answer diff_files(const struct command *command)
+{
+	const char *path = json_string_value(json_object_get(command->args, "file"));
+	struct answer answer = {0};
+	struct config *old_config, *new_config;
+	struct snapshot *old = compile(command->config_path, &old_config, &answer), *new;
+
+	if (old == NULL)
+		return answer;
+	new = compile(path, &new_config, &answer);
+	if (new != NULL) {
+		answer.data = policy_diff(old, new, REACH_PREFIXES_OFFLINE);
+		answer.exit = json_object_size(answer.data) > 0 ? 1 : 0;
+		if (answer.data == NULL)
+			answer = (struct answer){2, strdup("no memory"), json_object()};
+		snapshot_free(new);
+		config_free(new_config);
+	}
+	snapshot_free(old);
+	config_free(old_config);
+	return answer;
+}
+
 static struct answer steering_file(const struct command *command)
 {
 	struct answer answer = {0};
 	char why[STEERING_REPORT_WHY_MAX];
 	const char *nic = json_string_value(json_object_get(command->args, "nic"));
 	struct config *config;
-	struct snapshot *snapshot = compile(command, &config, &answer);
+	struct snapshot *snapshot = compile(command->config_path, &config, &answer);
 
 	if (snapshot == NULL)
 		return answer;
@@ -137,6 +160,8 @@ struct answer offline_ask(const struct command *command)
 
 	if (strcmp(command->verb, "check") == 0)
 		return check(command);
+	if (strcmp(command->verb, "diff") == 0)
+		return diff_files(command);
 	if (strcmp(command->verb, "explain") == 0)
 		return explain_file(command);
 	if (strcmp(command->verb, "who-can-connect") == 0)

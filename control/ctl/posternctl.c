@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/policy_diff.h"
 #include "control/who_can.h"
 #include "ctl/answer.h"
 #include "ctl/command.h"
@@ -24,12 +25,14 @@ static void write_text(struct answer *answer, const struct command *command)
 {
 	char *text = NULL;
 
-	if (command->json || answer->exit != 0)
+	if (command->json || answer->exit == 2)
 		return;
 	if (strcmp(command->verb, "who-can-connect") == 0)
 		text = who_can_text(answer->data, REACH_CONNECT);
 	else if (strcmp(command->verb, "who-can-relay") == 0)
 		text = who_can_text(answer->data, REACH_RELAY);
+	else if (strcmp(command->verb, "diff") == 0)
+		text = policy_diff_text(answer->data);
 	if (text == NULL)
 		return;
 	free(answer->text);

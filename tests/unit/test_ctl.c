@@ -73,6 +73,7 @@ static void test_command_words_become_arguments(void **state)
 		"\"vserver\":\"v\"}");
 	good("set log.level sessions", "set", "{\"name\":\"log.level\",\"value\":\"sessions\"}");
 	good("who-can-relay --vserver v", "who-can-relay", "{\"vserver\":\"v\"}");
+	good("diff /nonexistent", "diff", "{\"file\":\"/nonexistent\"}");
 	good("who-can-connect", "who-can-connect", "{}");
 	good("steering --nic ice", "steering", "{\"nic\":\"ice\"}");
 	good("vserver drain relay", "vserver", "{\"command\":\"drain\",\"name\":\"relay\"}");
@@ -84,6 +85,7 @@ static void test_command_mistakes_are_named(void **state)
 	bad("", "no verb");
 	bad("melt", "melt: unknown verb");
 	bad("status now", "now: one argument too many");
+	bad("diff", "something is missing");
 	bad("who-can-relay v", "v: one argument too many");
 	bad("set log.level", "something is missing");
 	bad("queue list --client", "needs a value");

@@ -11,65 +11,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "config/value.h"
 #include "config_from_text.h"
 #include "control/who_can.h"
-#include "tests/unit/policy_world.h"
+#include "tests/unit/proof_world.h"
 
 enum {
-	UNIVERSE = 1 << 16, // addresses below 10.0.0.0/16
 	MOST = 100000,
 };
-
-#define UNIVERSE_FIRST (ADDRESS_KEY_V4_FIRST | 0x0a000000)
-
-// --- a small universe, all of it ---
-
-static void fill_small(struct policy_world *world, struct config_list *list, uint32_t count)
-{
-	static const enum config_list_mode modes[] = {
-		CONFIG_LIST_NONE, CONFIG_LIST_ONLY, CONFIG_LIST_ONLY, CONFIG_LIST_ALL_EXCEPT};
-
-	list->mode = modes[policy_world_random(world) % 4];
-	list->prefix_count = list->mode == CONFIG_LIST_NONE ? 0 : count;
-	for (uint32_t i = 0; i < list->prefix_count; i++) {
-		const unsigned len = (unsigned)(112 + policy_world_random(world) % 17);
-
-		list->prefixes[i] = policy_world_prefix(
-			UNIVERSE_FIRST | (policy_world_random(world) & 0xffff), len);
-	}
-	if (list->prefix_count > 0 && policy_world_random(world) % 4 == 0) // all of v4 as well
-		list->prefixes[0] = policy_world_prefix(ADDRESS_KEY_V4_FIRST, ADDRESS_KEY_V4_LEN);
-}
-
-static bool in_list(const struct config_list *list, address_key key, bool unwritten)
-{
-	switch (list->mode) {
-	case CONFIG_LIST_NONE:
-		return unwritten;
-	case CONFIG_LIST_ONLY:
-		return policy_world_listed(list, key);
-	case CONFIG_LIST_ALL_EXCEPT:
-		return !policy_world_listed(list, key);
-	}
-	return false;
-}
-
-static bool expected(const struct config_vserver *v, address_key key, enum reach_right right)
-{
-	return in_list(&v->connections, key, true) &&
-	       (right == REACH_CONNECT || in_list(&v->relay, key, false));
-}
-
-static struct config_prefix prefix_of(const json_t *text)
-{
-	struct config_prefix p = {.text = json_string_value(text)};
-	struct value_why why;
-
-	assert_non_null(p.text);
-	assert_null(value_prefix(p.text, &p.addr, &p.len, &why));
-	return p;
-}
 
 // Each prefix once, in order, none beside its sibling (or one shorter would do), none in another.
 static void expect_minimal(const struct config_prefix *all, uint32_t count)
@@ -82,18 +30,6 @@ static void expect_minimal(const struct config_prefix *all, uint32_t count)
 		assert_false(all[i - 1].len == all[i].len &&
 			     (a ^ b) == address_key_host_mask(all[i].len) + 1);
 	}
-}
-
-static struct config_list printed(const json_t *family)
-{
-	const json_t *prefixes = json_object_get(family, "prefixes"), *text;
-	struct config_list list = {.mode = CONFIG_LIST_ONLY,
-		.prefixes = calloc(json_array_size(prefixes) + 1, sizeof(list.prefixes[0]))};
-	size_t i;
-
-	assert_true(json_is_array(prefixes));
-	json_array_foreach(prefixes, i, text) list.prefixes[list.prefix_count++] = prefix_of(text);
-	return list;
 }
 
 static void expect_count(const json_t *family, const struct config_list *list)
@@ -109,11 +45,13 @@ static void expect_count(const json_t *family, const struct config_list *list)
 	assert_true(sum == said); // both wrap to 0 for 2^128
 }
 
+// --- a small universe, all of it ---
+
 // The prefixes printed hold exactly those of the first 65536 addresses of 10.0.0.0/8 that the lists mean.
 static void expect_exact(
 	const json_t *family, const struct config_vserver *v, enum reach_right right)
 {
-	struct config_list list = printed(family);
+	struct config_list list = proof_world_printed(family);
 	static bool marked[UNIVERSE];
 
 	memset(marked, 0, sizeof(marked));
@@ -131,9 +69,9 @@ static void expect_exact(
 			marked[at - UNIVERSE_FIRST] = true;
 	}
 	for (uint32_t i = 0; i < UNIVERSE; i++)
-		assert_int_equal(marked[i], expected(v, UNIVERSE_FIRST + i, right));
+		assert_int_equal(marked[i], proof_world_expected(v, UNIVERSE_FIRST + i, right));
 	assert_int_equal(policy_world_listed(&list, ADDRESS_KEY_V4_FIRST | 0xc0000201),
-		expected(v, ADDRESS_KEY_V4_FIRST | 0xc0000201, right));
+		proof_world_expected(v, ADDRESS_KEY_V4_FIRST | 0xc0000201, right));
 	free(list.prefixes);
 }
 
@@ -161,28 +99,13 @@ static void expect_world(struct policy_world *world, enum reach_right right)
 	snapshot_free(snapshot);
 }
 
-static void name_vservers(struct policy_world *world)
-{
-	world->vservers[0].name = "a";
-	world->vservers[1].name = "b";
-	world->vservers[2].name = "c";
-	world->config.path = "/etc/postern/t.yaml";
-}
-
 static void test_who_can_every_address_of_a_small_universe_is_told_right(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 60; seed++) {
 		struct policy_world world;
 
-		policy_world_init(&world, seed, 24);
-		name_vservers(&world);
-		for (uint32_t v = 0; v < 3; v++) {
-			const uint32_t count = (uint32_t)(1 + seed % 24);
-
-			fill_small(&world, &world.vservers[v].connections, count);
-			fill_small(&world, &world.vservers[v].relay, count);
-		}
+		proof_world_init(&world, seed, (uint32_t)(1 + seed % 24));
 		expect_world(&world, REACH_RELAY);
 		expect_world(&world, REACH_CONNECT);
 		policy_world_free(&world);
@@ -198,8 +121,8 @@ static void expect_edges(struct policy_world *world, enum reach_right right)
 
 	for (uint32_t v = 0; v < 3; v++) {
 		const json_t *object = json_object_get(answer, world->vservers[v].name);
-		struct config_list v4 = printed(json_object_get(object, "ipv4")),
-				   v6 = printed(json_object_get(object, "ipv6"));
+		struct config_list v4 = proof_world_printed(json_object_get(object, "ipv4")),
+				   v6 = proof_world_printed(json_object_get(object, "ipv6"));
 
 		expect_minimal(v4.prefixes, v4.prefix_count);
 		expect_minimal(v6.prefixes, v6.prefix_count);
@@ -210,7 +133,7 @@ static void expect_edges(struct policy_world *world, enum reach_right right)
 
 			assert_int_equal(
 				policy_world_listed(address_key_is_v4(key) ? &v4 : &v6, key),
-				expected(&world->vservers[v], key, right));
+				proof_world_expected(&world->vservers[v], key, right));
 		}
 		free(v4.prefixes);
 		free(v6.prefixes);
@@ -226,7 +149,7 @@ static void test_who_can_edges_of_both_families_are_told_right(void **state)
 		struct policy_world world;
 
 		policy_world_init(&world, seed, (uint32_t)(1 + seed % 40));
-		name_vservers(&world);
+		proof_world_name(&world);
 		expect_edges(&world, REACH_RELAY);
 		expect_edges(&world, REACH_CONNECT);
 		policy_world_free(&world);
