@@ -111,6 +111,14 @@ static void fill_names(struct config *config)
 		config->delivery.helo = config->vservers[0].fqdn;
 }
 
+static void keep_places(struct config *config, const struct reader *reader)
+{
+	struct config_pos *places = arena_take(config->arena, sizeof(reader->pos));
+
+	memcpy(places, reader->pos, sizeof(reader->pos));
+	config->places = places;
+}
+
 // The tree needs memory of its own, and only for this long.
 static void read_tree(struct config *config, const struct text *text, struct mistakes *mistakes)
 {
@@ -130,6 +138,7 @@ static void read_tree(struct config *config, const struct text *text, struct mis
 	if (document.root != NULL && document.root->kind == YAML_MAP)
 		reader_read_map(&reader, SCHEMA_SECTION_TOP, document.root, config);
 	arena_free(nodes);
+	keep_places(config, &reader);
 	if (document.broken)
 		return;
 	check_config(config, &reader);

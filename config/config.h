@@ -140,7 +140,6 @@ struct config_dataplane {
 	enum config_huge huge_pages;
 	uint32_t max_connections; // per worker
 	enum config_cookies syn_cookies;
-	struct config_pos pos;
 };
 
 struct config_hop {
@@ -192,6 +191,8 @@ struct config_guarantee {
 
 struct config {
 	const char *path; // as given, for messages
+	const struct config_pos
+		*places; // by row of the schema: the value last read; line 0: not written
 	struct config_dataplane dataplane;
 	const char *control_socket,
 		*control_user; // user: who the children become when root started them; never NULL

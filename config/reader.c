@@ -136,8 +136,6 @@ static void read_value(struct reader *reader, const struct schema_row *row,
 		reader_value(reader, row, node, base);
 		return;
 	}
-	if (row->section == SCHEMA_SECTION_TOP && row->child == SCHEMA_SECTION_DATAPLANE)
-		((struct config *)base)->dataplane.pos = node->key_pos;
 	if (node->kind == YAML_MAP)
 		reader_read_map(reader, row->child, node, (uint8_t *)base + row->offset);
 	else

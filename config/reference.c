@@ -92,6 +92,14 @@ static void print_key(FILE *out, const struct schema_row *row)
 	(void)fprintf(out, "`%s%s%s`", path, *path == '\0' ? "" : ".", row->key);
 }
 
+// A map's keys say it each for itself.
+static const char *applies(const struct schema_row *row)
+{
+	if (row->type == SCHEMA_MAP)
+		return "";
+	return row->apply == SCHEMA_RELOAD ? "reload" : "restart";
+}
+
 static void print_row(FILE *out, const struct schema_row *row)
 {
 	if (row->type == SCHEMA_LATER)
@@ -102,8 +110,7 @@ static void print_row(FILE *out, const struct schema_row *row)
 	print_unit(out, row);
 	(void)fprintf(out, " | %s | ", preset(row));
 	print_range(out, row);
-	(void)fprintf(out, " | %s | %s |\n", row->apply == SCHEMA_RELOAD ? "reload" : "restart",
-		row->sentence);
+	(void)fprintf(out, " | %s | %s |\n", applies(row), row->sentence);
 }
 
 // Rows of one section stay together, in the order of the file.

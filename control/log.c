@@ -11,11 +11,11 @@
 
 #include "control/log_file.h"
 #include "control/log_format.h"
+#include "control/log_path.h"
 #include "control/reload.h"
 
 enum {
 	BATCH = 32, // records taken from a ring at once
-	PATH_OCTETS = 4096,
 };
 
 // The files of one virtual server, by its slot.
@@ -36,19 +36,6 @@ struct log {
 	struct log_record batch[BATCH];
 	char line[LOG_FORMAT_LINE_MAX];
 };
-
-static void path_of(const struct snapshot *snapshot, const struct config_vserver *v,
-	const char *suffix, char path[PATH_OCTETS])
-{
-	const char *spool = snapshot->config->spool;
-
-	if (v->log_file == NULL)
-		snprintf(path, PATH_OCTETS, "%s/%s.log%s", spool, v->name, suffix);
-	else if (v->log_file[0] == '/')
-		snprintf(path, PATH_OCTETS, "%s%s", v->log_file, suffix);
-	else
-		snprintf(path, PATH_OCTETS, "%s/%s%s", spool, v->log_file, suffix);
-}
 
 // The file of this path, kept when it is the one already open; NULL path: none. True: header lines are due.
 static bool use_file(struct log_file **file, const char *path)
@@ -82,13 +69,11 @@ static void use_vserver(
 {
 	const struct config_vserver *v = policy->snapshot->vservers[index].config;
 	struct outlet *outlet = &log->outlets[policy->slot[index]];
-	char w3c[PATH_OCTETS], json[PATH_OCTETS];
-	bool fresh, is_both = v->log_format == CONFIG_LOG_BOTH;
+	const struct config *config = policy->snapshot->config;
+	char w3c[LOG_PATH_OCTETS], json[LOG_PATH_OCTETS];
+	bool fresh = use_file(&outlet->w3c, log_path_of(config, v, false, w3c) ? w3c : NULL);
 
-	path_of(policy->snapshot, v, "", w3c);
-	path_of(policy->snapshot, v, is_both ? ".json" : "", json);
-	fresh = use_file(&outlet->w3c, v->log_format == CONFIG_LOG_JSON ? NULL : w3c);
-	fresh |= use_file(&outlet->json, v->log_format == CONFIG_LOG_W3C ? NULL : json);
+	fresh |= use_file(&outlet->json, log_path_of(config, v, true, json) ? json : NULL);
 	if (!fresh && outlet->open_relay == v->open_relay_understood)
 		return;
 	outlet->open_relay = v->open_relay_understood;

@@ -4,9 +4,6 @@
 // sizeof(struct log_record)); a timer reads all rings, adds names and rule positions, and writes. A worker never waits: a full ring loses the
 // newest record, and the log says how many.
 //
-// FILE holds the chosen format; with `format: both` FILE is W3C extended and FILE.json JSON lines. A relative FILE, and the
-// default VSERVER.log, are in the spool directory.
-//
 // Thread:  the control thread.
 // Memory:  one buffer of LOG_FILE_BUFFER_OCTETS for each open file.
 // Blocks:  write(2) to files. A file that cannot be written loses its lines, counted and said on stderr once.

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/log_path.h"
 #include "control/restart.h"
 #include "policy/class_table.h"
 #include "supervise/child_link.h"
@@ -190,7 +191,8 @@ static struct held *prepare(
 	if (own_path == NULL)
 		return NULL;
 	config = config_load(own_path, memfd, mistake, user);
-	if (config == NULL || restart_needed(reload->newest->config, config, mistake, user) > 0) {
+	if (config == NULL || restart_needed(reload->newest->config, config, mistake, user) > 0 ||
+		log_path_check(reload->newest->config, config, mistake, user) > 0) {
 		if (config != NULL)
 			config_free(config);
 		free(own_path);

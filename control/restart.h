@@ -1,4 +1,5 @@
-// restart.h - what a reload cannot change: ports, memory, lcores and paths are taken when the process starts.
+// restart.h - what a reload cannot change: the keys that the schema says RESTART of. Ports, memory, lcores and paths are taken when
+// the process starts; sessions stay with the workers of their virtual server.
 //
 // Thread:  any.
 // Memory:  none.

@@ -261,7 +261,7 @@ static void configure(struct deliver *d, int config_fd)
 		return;
 	}
 	d->config = config;
-	hop_pool_configure(&d->hops, config);
+	hop_pool_configure(&d->hops, old, config);
 	config_free(old);
 	deliver_plan(d);
 }
@@ -358,7 +358,7 @@ enum err deliver_start(struct deliver *d, uv_loop_t *loop)
 	outcomes_init(&d->outcomes, loop, &d->queue, d->log);
 	hop_pool_init(&d->hops, loop, &dispatch_hop_user, d);
 	d->hops.lookup = lookup_link_new(loop);
-	hop_pool_configure(&d->hops, d->config);
+	hop_pool_configure(&d->hops, NULL, d->config);
 	timers_start(d);
 	scan(d);
 	if (uv_poll_init(loop, &d->link, CHILD_LINK_FD) < 0)

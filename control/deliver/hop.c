@@ -332,7 +332,8 @@ void hop_pool_recall(struct hop_pool *pool)
 	}
 }
 
-void hop_pool_configure(struct hop_pool *pool, const struct config *config)
+void hop_pool_configure(
+	struct hop_pool *pool, const struct config *before, const struct config *config)
 {
 	const struct config_delivery *delivery = &config->delivery;
 	const char *helo = delivery->helo;
@@ -342,7 +343,8 @@ void hop_pool_configure(struct hop_pool *pool, const struct config *config)
 	snprintf(pool->helo, sizeof(pool->helo), "%s", helo);
 	pool->source = delivery->source;
 	pool->connect_timeout_s = delivery->connect_timeout_s;
-	pool->concurrency = delivery->concurrency;
+	if (before == NULL || before->delivery.concurrency != delivery->concurrency)
+		pool->concurrency = delivery->concurrency;
 	hop_pool_recall(pool);
 }
 

@@ -65,8 +65,10 @@ void hop_pool_init(
 // Everything that waits comes back through recalled().
 void hop_pool_recall(struct hop_pool *pool);
 
-// New settings hold for new connections; everything that waits is recalled.
-void hop_pool_configure(struct hop_pool *pool, const struct config *config);
+// New settings hold for new connections; everything that waits is recalled. before: the configuration so far, NULL at start. A
+// concurrency that was set by hand stays until the file says another.
+void hop_pool_configure(
+	struct hop_pool *pool, const struct config *before, const struct config *config);
 // 0: nothing more is sent, and everything that waits is recalled.
 void hop_pool_set_concurrency(struct hop_pool *pool, uint32_t concurrency);
 

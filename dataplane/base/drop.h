@@ -15,5 +15,5 @@ enum drop {
 // Text for status and metrics; never NULL.
 const char *drop_text(enum drop d);
 
-// The symbol in lower case, for JSON keys; never NULL.
+// The symbol in lower case, for JSON keys and tests; never NULL.
 const char *drop_name(enum drop d);

@@ -251,7 +251,7 @@ static void expect_event(char **at)
 
 static void expect_drop(char **at)
 {
-	if (strcasecmp(drop_name(dialog.drop), dialog_word_need(at)) != 0)
+	if (strcmp(drop_name(dialog.drop), dialog_word_need(at)) != 0)
 		dialog_fail("dropped instead: %s", drop_name(dialog.drop));
 }
 

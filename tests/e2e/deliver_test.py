@@ -418,6 +418,42 @@ def test_new_configuration_moves_what_waits():
     w.end()
 
 
+def test_new_settings_hold_from_the_next_mail():
+    peer = Peer()
+    w = World([("*", [peer.port])], concurrency=1, retry=3600, extra=", source: 127.0.0.2, helo: out.neulan.net")
+    w.start()
+    w.put(b"x\r\n", "s@example.org", "a@example.net")
+    w.wait_empty()
+    peer.rcpt = lambda address: b"450 4.2.0 later\r\n"
+    w.config([("*", [peer.port])], concurrency=3, retry=1, extra=", source: 127.0.0.3, helo: new.neulan.net")
+    w.say("config " + w.dir + "/postern.yaml")
+    time.sleep(2.5)  # the idle connection of the old settings ends
+    w.put(b"x\r\n", "s@example.org", "b@example.net")
+    w.wait(lambda: w.logged().count("status=deferred") >= 2)  # an hour would be too long
+    assert w.ask("get", name="delivery.concurrency")["data"]["delivery.concurrency"] == 3
+    assert peer.sources == {"127.0.0.2", "127.0.0.3"}, peer.sources
+    assert b"EHLO new.neulan.net\r\n" in peer.commands
+    w.config([("*", [peer.port])], expire=1)
+    w.say("config " + w.dir + "/postern.yaml")
+    w.wait(lambda: "status=bounced" in w.logged())
+    w.end()
+
+
+def test_concurrency_set_by_hand_outlives_a_reload():
+    peer = Peer()
+    w = World([("*", [peer.port])])
+    w.start()
+    assert w.ask("set", name="delivery.concurrency", value=0)["ok"]
+    w.put(b"x\r\n", "s@example.org", "a@example.net")
+    w.say("config " + w.dir + "/postern.yaml")
+    time.sleep(0.5)
+    assert w.count()["messages"] == 1 and not peer.mails  # the operator said: nothing leaves
+    w.config([("*", [peer.port])], concurrency=2)
+    w.say("config " + w.dir + "/postern.yaml")
+    w.wait_empty()
+    w.end()
+
+
 def test_stop_lets_go_of_a_server_that_hangs():
     peer = Peer()
     peer.script = b"220 hi\r\n"

@@ -31,7 +31,7 @@ def test_v6_client_outside_is_refused():
         except ConnectionRefusedError:
             pass
         status = lab.ctl_json('status')
-        expect(status['drops'].get('CONN_REFUSED', 0) >= 1, f'drops: {status["drops"]}')
+        expect(status['drops'].get('conn_refused', 0) >= 1, f'drops: {status["drops"]}')
         wait_for('the refusal in the log', lambda: CLIENTS6['internet'] in lab.log('relay'))
         vpn = session(lab, 'vpn', RELAY6)
         vpn.say('MAIL FROM:<someone@neulan.net>', '250')

@@ -113,9 +113,15 @@ static void test_names_every_row_has_text(void **state)
 	(void)state;
 	for (int i = 0; i < ERR_COUNT; i++)
 		assert_true(strlen(err_text((enum err)i)) > 0);
-	for (int i = 0; i < DROP_COUNT; i++)
-		assert_true(
-			strlen(drop_text((enum drop)i)) > 0 && strlen(drop_name((enum drop)i)) > 0);
+	for (int i = 0; i < DROP_COUNT; i++) {
+		const char *name = drop_name((enum drop)i);
+
+		assert_true(strlen(drop_text((enum drop)i)) > 0);
+		assert_int_equal(
+			strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_"), strlen(name));
+		assert_in_range(strlen(name), 1, 30);
+	}
+	assert_string_equal(drop_name(DROP_CONN_REFUSED), "conn_refused");
 }
 
 int main(void)

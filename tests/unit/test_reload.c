@@ -78,7 +78,7 @@ static void test_reload_what_needs_a_restart_is_named_with_its_line(void **state
 				 control_world_mistake, &w),
 		0);
 	assert_int_equal(w.mistakes, 1);
-	assert_non_null(strstr(w.last_mistake, "ports cannot change while running"));
+	assert_non_null(strstr(w.last_mistake, "ports[].addresses cannot change while running"));
 	assert_int_equal(w.last_pos.line, 6);
 	assert_int_equal(running(&w)->snapshot->epoch, 1);
 	control_world_free(&w);
