@@ -85,6 +85,25 @@ static json_t *packets_json(const struct edge *edge)
 	return packets;
 }
 
+// What a worker has given up for want of memory, and how often it came to that.
+static json_t *pressure_json(const struct edge_worker *w)
+{
+	static const char *const names[] = {
+#define LEVEL(name, text) text,
+		PRESSURE_LEVELS(LEVEL)
+#undef LEVEL
+	};
+	json_t *pressure = json_object(), *raised = json_object();
+
+	for (int i = PRESSURE_PRUNE; i < PRESSURE_COUNT; i++)
+		put(raised, names[i], load(&w->pressure_raised[i]));
+	json_object_set_new(pressure, "level", json_string(names[atomic_load(&w->pressure_level)]));
+	json_object_set_new(pressure, "raised", raised);
+	put(pressure, "pruned", load(&w->pressure_pruned));
+	put(pressure, "reset", load(&w->pressure_reset));
+	return pressure;
+}
+
 static json_t *worker_json(const struct edge_worker *w)
 {
 	json_t *worker = json_object();
@@ -104,6 +123,7 @@ static json_t *worker_json(const struct edge_worker *w)
 	put(worker, "idle_loops", load(&w->idle_loops));
 	put(worker, "sleeps", load(&w->sleeps));
 	put(worker, "busy_cycles", load(&w->busy_cycles));
+	json_object_set_new(worker, "pressure", pressure_json(w));
 	put(worker, "blocks_free", load(&w->blocks_free));
 	put(worker, "bufs_free", load(&w->bufs_free));
 	put(worker, "log_lost", load(&w->log_lost));

@@ -61,6 +61,7 @@ enum tcp_welcome admit_syn(
 	struct worker *w, const struct segment *syn, uint16_t vserver, enum drop *why)
 {
 	uint8_t state = state_of(w, vserver);
+	enum tcp_welcome welcome;
 
 	*why = DROP_VSERVER_CLOSED;
 	if (state == EDGE_PAUSED)
@@ -68,7 +69,12 @@ enum tcp_welcome admit_syn(
 	if (state != EDGE_RUNNING || is_draining(w))
 		return TCP_REFUSE;
 	*why = DROP_CONN_REFUSED;
-	return by_policy(w, syn, vserver);
+	welcome = by_policy(w, syn, vserver);
+	if (welcome != TCP_WELCOME || w->pressure.level < PRESSURE_REFUSE)
+		return welcome;
+	// Without a word, so that it is asked again a second later.
+	*why = DROP_CONN_PRESSURE;
+	return TCP_IGNORE;
 }
 
 enum tcp_welcome admit_cookie(void *worker, const struct segment *s, uint64_t now_us)
@@ -81,7 +87,8 @@ enum tcp_welcome admit_cookie(void *worker, const struct segment *s, uint64_t no
 		return TCP_WELCOME;
 	// Somebody listens there, or nobody would have asked. A pause lets handshakes that have begun come to their end.
 	vserver = snapshot_vserver_at(w->policy->snapshot, &s->dst);
-	if (state_of(w, vserver) > EDGE_PAUSED || is_draining(w))
+	if (state_of(w, vserver) > EDGE_PAUSED || is_draining(w) ||
+		w->pressure.level >= PRESSURE_REFUSE)
 		return TCP_REFUSE;
 	return by_policy(w, s, vserver);
 }

@@ -86,12 +86,20 @@ static void conn_opened(void *user, struct tcp_conn *tcp, uint64_t now_us)
 
 // ---- Octets
 
+// A reply would find no block: this peer's turn comes when it has read the last one, or when pressure.c has made room.
+static bool lacks_block(const struct worker *w, struct conn *c)
+{
+	return !pressure_lets_reply(w, tcp_send_queued(conn_tcp(c)));
+}
+
 static bool ready_for_input(struct worker *w, struct conn *c)
 {
 	if (c->closing || smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c))
 		return false;
 	if (tcp_send_space(conn_tcp(c)) < SMTP_REPLY_MAX_OCTETS)
 		return false; // the peer does not read its replies: conn_acked() goes on
+	if (c->smtp.state != SMTP_ST_BODY && lacks_block(w, c))
+		return false;
 	if (c->smtp.state == SMTP_ST_BODY && mail_is_open(c) && !mail_room(w, c)) {
 		mail_stall(w, c);
 		return false;
@@ -127,6 +135,13 @@ static bool talked_early(const struct worker *w, const struct conn *c)
 	return c->opened_loop == (uint32_t)w->loops;
 }
 
+// No block for a reply is none for what asks for it.
+static bool is_held(const struct worker *w, struct conn *c)
+{
+	return !c->closing && !smtp_session_is_waiting(&c->smtp) && c->smtp.state != SMTP_ST_BODY &&
+	       !pressure_lets_reply(w, 0);
+}
+
 static size_t conn_data(void *user, struct tcp_conn *tcp, struct slice in, uint64_t now_us)
 {
 	struct worker *w = user;
@@ -144,6 +159,9 @@ static size_t conn_data(void *user, struct tcp_conn *tcp, struct slice in, uint6
 	done = feed(w, c, in);
 	conn_flow_follow(w, c);
 	extend_deadline(w, c, done);
+	// Straight from a packet, which need not be kept: the peer sends it again.
+	if (done == 0 && tcp_receive_unread(tcp) == 0 && is_held(w, c))
+		return TCP_DATA_HELD;
 	return done;
 }
 

@@ -140,11 +140,12 @@ static bool hears_now(const struct worker *w, const struct conn *c)
 bool conn_admit_walk(struct worker *w)
 {
 	for (int i = 0; i < WALK_STEP; i++) {
-		struct tcp_conn *tcp = tcp_conn_next(w->tcp, &w->walk_cursor);
+		struct tcp_conn *tcp;
 
-		if (tcp == NULL)
+		if (w->walk_cursor >= tcp_conn_slots(w->tcp))
 			return false;
-		if (hears_now(w, tcp_conn_app(tcp)))
+		tcp = tcp_conn_at(w->tcp, w->walk_cursor++);
+		if (tcp != NULL && hears_now(w, tcp_conn_app(tcp)))
 			(void)conn_admit_still(w, tcp_conn_app(tcp));
 	}
 	return true;

@@ -10,12 +10,10 @@ enum {
 	WALK_STEP = 64,
 };
 
-// Unread octets of a waiting session lie in blocks; when these run short, pipelines get shorter.
-static uint32_t command_window(struct worker *w)
+// Unread octets lie in blocks; when these run short, pipelines get shorter.
+static bool is_short(const struct worker *w)
 {
-	const struct block_pool *blocks = tcp_stack_blocks(w->tcp);
-
-	return blocks->free_count >= blocks->count / 4 ? COMMAND_WINDOW : COMMAND_WINDOW_SHORT;
+	return w->pressure.level >= PRESSURE_SHRINK;
 }
 
 // The last eighth of the buffers is for envelopes, and for what was offered when there were more.
@@ -47,6 +45,8 @@ static uint32_t body_window(const struct worker *w, const struct mail *m)
 		smaller(smaller(w->share, left), BODY_WINDOW_FIRST + BODY_WINDOW_GROWTH * had);
 	const uint32_t least = 2U * w->common->mss;
 
+	if (is_short(w))
+		return all > 0 ? least : 0;
 	return all > 0 && window < least ? least : window;
 }
 
@@ -72,7 +72,8 @@ void conn_flow_follow(struct worker *w, struct conn *c)
 	c->in_flow = true;
 	c->in_body = in_body;
 	if (!in_body)
-		tcp_set_receive_window(conn_tcp(c), command_window(w));
+		tcp_set_receive_window(
+			conn_tcp(c), is_short(w) ? COMMAND_WINDOW_SHORT : COMMAND_WINDOW);
 	else if (mail_of(c)->coming)
 		offer(w, c);
 	else

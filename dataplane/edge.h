@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "config/snapshot.h"
 #include "dataplane/log_record.h"
+#include "dataplane/pressure.h"
 #include "net/iface.h"
 #include "smtp/smtp_session.h"
 
@@ -76,6 +77,9 @@ struct edge_worker {
 	_Atomic uint64_t loops, idle_loops, sleeps, busy_cycles;
 	_Atomic uint64_t sessions; // open now
 	_Atomic uint64_t connections, blocks_free, bufs_free;
+	_Atomic uint8_t pressure_level;                   // enum pressure_level
+	_Atomic uint64_t pressure_raised[PRESSURE_COUNT]; // how often each was reached
+	_Atomic uint64_t pressure_pruned, pressure_reset; // connections
 	_Atomic uint64_t cookies_sent, cookies_taken, cookies_bad, handshakes_pushed_out;
 	_Atomic uint64_t tcp_retransmits, tcp_resets_in, tcp_resets_out, tcp_opened;
 	struct edge_vserver_counters vservers[LIMIT_VSERVERS]; // by slot

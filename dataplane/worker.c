@@ -225,6 +225,13 @@ static void publish_counters(struct worker *w)
 	atomic_store_explicit(&s->tcp_opened, tcp->opened, memory_order_relaxed);
 }
 
+static bool wants_cookies(const struct worker *w)
+{
+	return w->pressure.level >= PRESSURE_COOKIES ||
+	       atomic_load_explicit(&w->edge->tunables.syn_cookies, memory_order_relaxed) ==
+		       CONFIG_COOKIES_ALWAYS;
+}
+
 bool worker_turn(struct worker *w, uint64_t now_us, int64_t wall_us)
 {
 	unsigned work;
@@ -232,8 +239,8 @@ bool worker_turn(struct worker *w, uint64_t now_us, int64_t wall_us)
 	w->now_us = now_us;
 	w->wall_us = wall_us;
 	w->policy = atomic_load_explicit(&w->edge->policy, memory_order_acquire);
-	tcp_stack_set_cookies(w->tcp, atomic_load_explicit(&w->edge->tunables.syn_cookies,
-					      memory_order_relaxed) == CONFIG_COOKIES_ALWAYS);
+	pressure_follow(w);
+	tcp_stack_set_cookies(w->tcp, wants_cookies(w));
 	work = receive_poll(w);
 	work += poll_answers(w);
 	conn_flow_share(w);

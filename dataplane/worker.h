@@ -18,6 +18,7 @@
 #include "dataplane/client_count.h"
 #include "dataplane/edge.h"
 #include "dataplane/port.h"
+#include "dataplane/pressure.h"
 #include "net/neigh.h"
 #include "spool/spool_writer.h"
 #include "tcp/tcp.h"
@@ -84,6 +85,7 @@ struct worker {
 	uint32_t commits_owed; // asked for and not answered: their 250 is due any moment
 	uint64_t next_message;
 
+	struct pressure pressure;
 	struct client_count *clients;
 	struct mail_list holding, stalled; // have a body buffer, wait for one (mail.h)
 	struct mail_list coming;           // octets of them may come

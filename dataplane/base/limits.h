@@ -51,6 +51,8 @@ enum {
 		16, // unread data takes no block of the last 1/16: it is for replies
 	LIMIT_ENVELOPE_RESERVE =
 		8, // names, senders and recipients take no block of the last 1/8: 452 4.3.1
+	LIMIT_REPLY_RESERVE =
+		64, // replies to commands take no block of the last 1/64: it is for those to mails that are on disk
 	LIMIT_TCP_WIRE_KEY_S = 3600, // then another key makes initial sequence numbers
 	LIMIT_TCP_COOKIE_KEY_S = 64, // then another makes SYN cookies; they are read as long again
 	LIMIT_TCP_MSS_MIN = 64,      // a peer that asks for less gets this (tiny MSS attack)
@@ -60,6 +62,10 @@ enum {
 	LIMIT_IP6_EXTENSION_OCTETS = 512, // of all of them
 
 	// Memory
+	LIMIT_PRESSURE_REFUSE_S =
+		1, // that nobody new is let in (pressure.h); then those idle longest are reset
+	LIMIT_PRESSURE_IDLE_S = 10,     // and none that was idle for less
+	LIMIT_PRESSURE_STEP = 64,       // slots looked at in a loop meanwhile
 	LIMIT_BLOCK_OCTETS = 1024,      // one block of the small pool (envelopes, TCP queues)
 	LIMIT_SPOOL_BUF_OCTETS = 16384, // one body buffer on its way to the spooler
 

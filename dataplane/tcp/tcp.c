@@ -4,6 +4,7 @@
 
 #include "tcp/tcp_handshake.h"
 #include "tcp/tcp_output.h"
+#include "tcp/tcp_reassembly.h"
 #include "tcp/tcp_recv.h"
 #include "tcp/tcp_stack.h"
 #include "tcp/tcp_timer.h"
@@ -114,6 +115,11 @@ uint32_t tcp_receive_offered(const struct tcp_conn *conn)
 	return conn->rcv_adv - conn->rcv_nxt + conn->rcv_unread;
 }
 
+uint32_t tcp_receive_unread(const struct tcp_conn *conn)
+{
+	return conn->rcv_unread;
+}
+
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy)
 {
 	conn->flags &= ~(uint32_t)(TCP_F_ACK_REPLY | TCP_F_ACK_EACH);
@@ -132,6 +138,19 @@ void tcp_set_small(struct tcp_conn *conn, enum tcp_small small)
 		conn->flags |= TCP_F_CORK;
 	if (conn->state >= TCP_ST_ESTABLISHED)
 		tcp_conn_touch(conn);
+}
+
+uint64_t tcp_deadline_us(const struct tcp_conn *conn)
+{
+	return conn->due_us[TCP_DUE_APP];
+}
+
+bool tcp_prune(struct tcp_conn *conn)
+{
+	if (conn->early == 0)
+		return false;
+	tcp_reassembly_discard(conn);
+	return true;
 }
 
 void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us)

@@ -160,6 +160,9 @@ struct tcp_conn *tcp_connect(struct tcp_stack *stack, const struct segment *tupl
 bool tcp_send(struct tcp_conn *conn, struct slice data, uint64_t now_us);
 size_t tcp_send_space(const struct tcp_conn *conn);
 
+// Octets queued: not sent, or not acknowledged.
+uint32_t tcp_send_queued(const struct tcp_conn *conn);
+
 // For tests, and for applications that are no server. FIN after all queued data; input goes on. data() has to take all it is shown from then on: with the second FIN the
 // connection ends, and what is unread is lost. Before opened(): the same as tcp_abort(). Twice: nothing more.
 void tcp_shutdown(struct tcp_conn *conn, uint64_t now_us);
@@ -182,6 +185,7 @@ void tcp_set_receive_window(struct tcp_conn *conn, uint32_t octets);
 
 // Octets that the peer may still send without a new offer, and those that lie unread: what the application must be ready for.
 uint32_t tcp_receive_offered(const struct tcp_conn *conn);
+uint32_t tcp_receive_unread(const struct tcp_conn *conn);
 
 // Until it is called: TCP_ACK_DATA.
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy);
@@ -191,6 +195,10 @@ void tcp_set_small(struct tcp_conn *conn, enum tcp_small small);
 
 // Call app->deadline() at due_us; 0: never. Replaces the one before.
 void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us);
+uint64_t tcp_deadline_us(const struct tcp_conn *conn);
+
+// Throw away what lies behind a hole; its sender repeats it, as it was not acknowledged (RFC 2018 8). False: nothing does.
+bool tcp_prune(struct tcp_conn *conn);
 
 // Application memory of config.app_octets octets behind the connection; zeroed before opened().
 void *tcp_conn_app(struct tcp_conn *conn);
@@ -208,10 +216,16 @@ struct tcp_conn *tcp_conn_find(struct tcp_stack *stack, uint32_t index, uint32_t
 const struct ip_addr *tcp_conn_local(const struct tcp_conn *conn, uint16_t *port);
 const struct ip_addr *tcp_conn_peer(const struct tcp_conn *conn, uint16_t *port);
 
-// The n-th live opened connection at or after slot *cursor, for walks in steps (drain, status); NULL at the end.
+// Every slot that was ever used, for walks in steps: the opened connection in it that lives, or NULL.
+uint32_t tcp_conn_slots(const struct tcp_stack *stack);
+struct tcp_conn *tcp_conn_at(struct tcp_stack *stack, uint32_t slot);
+
+// For tests: the first live opened connection at or after slot *cursor; NULL at the end.
 struct tcp_conn *tcp_conn_next(struct tcp_stack *stack, uint32_t *cursor);
 
 // Slots in use, embryonic and TIME-WAIT included.
 uint32_t tcp_conn_count(const struct tcp_stack *stack);
+// Those of them that do not give way to newer connections: neither embryonic nor in TIME-WAIT.
+uint32_t tcp_conn_lasting(const struct tcp_stack *stack);
 const struct tcp_counters *tcp_stack_counters(const struct tcp_stack *stack);
 struct block_pool *tcp_stack_blocks(struct tcp_stack *stack);

@@ -73,13 +73,11 @@ static bool is_embryonic(const struct tcp_conn *conn)
 // The oldest gives way to the newest (tcp_handshake.c). The links lie where the slow start threshold will be.
 static void embryonic_begin(struct tcp_conn *conn)
 {
-	conn->stack->embryonic++;
 	tcp_stack_link(conn->stack, &conn->stack->half_open, conn);
 }
 
 static void embryonic_end(struct tcp_conn *conn)
 {
-	conn->stack->embryonic--;
 	tcp_stack_unlink(conn->stack, &conn->stack->half_open, conn);
 	conn->list_prev = conn->list_next = 0;
 }
@@ -219,18 +217,33 @@ const struct ip_addr *tcp_conn_peer(const struct tcp_conn *conn, uint16_t *port)
 	return &conn->tuple.peer;
 }
 
+uint32_t tcp_conn_slots(const struct tcp_stack *stack)
+{
+	return stack->unused;
+}
+
+struct tcp_conn *tcp_conn_at(struct tcp_stack *stack, uint32_t slot)
+{
+	struct tcp_conn *conn = tcp_stack_slot(stack, slot);
+
+	return tcp_conn_has_app(conn) && tcp_conn_has(conn, TCP_F_OPENED) ? conn : NULL;
+}
+
 struct tcp_conn *tcp_conn_next(struct tcp_stack *stack, uint32_t *cursor)
 {
-	while (*cursor < stack->unused) {
-		struct tcp_conn *conn = tcp_stack_slot(stack, (*cursor)++);
+	struct tcp_conn *conn = NULL;
 
-		if (tcp_conn_has_app(conn) && tcp_conn_has(conn, TCP_F_OPENED))
-			return conn;
-	}
-	return NULL;
+	while (conn == NULL && *cursor < stack->unused)
+		conn = tcp_conn_at(stack, (*cursor)++);
+	return conn;
 }
 
 uint32_t tcp_conn_count(const struct tcp_stack *stack)
 {
 	return stack->in_use;
+}
+
+uint32_t tcp_conn_lasting(const struct tcp_stack *stack)
+{
+	return stack->in_use - stack->half_open.count - stack->time_wait.count;
 }

@@ -125,7 +125,7 @@ static bool share_is_full(const struct tcp_stack *stack)
 {
 	uint32_t share = stack->config.conns / LIMIT_TCP_EMBRYONIC_SHARE;
 
-	return stack->embryonic >= share + (share == 0);
+	return stack->half_open.count >= share + (share == 0);
 }
 
 // A slot for a peer that has shown that it is there, or that the TIME-WAIT of its own tuple has left.

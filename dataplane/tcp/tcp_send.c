@@ -15,6 +15,11 @@ size_t tcp_send_space(const struct tcp_conn *conn)
 	return buffer - conn->send_octets;
 }
 
+uint32_t tcp_send_queued(const struct tcp_conn *conn)
+{
+	return conn->send_octets;
+}
+
 // Blocks that len more octets need besides what the last one has room for.
 static size_t blocks_needed(const struct tcp_conn *conn, size_t len)
 {

@@ -100,6 +100,7 @@ struct block_pool *tcp_stack_blocks(struct tcp_stack *stack)
 
 void tcp_stack_link(struct tcp_stack *stack, struct tcp_stack_list *list, struct tcp_conn *conn)
 {
+	list->count++;
 	conn->list_prev = list->last;
 	conn->list_next = 0;
 	if (list->last != 0)
@@ -111,6 +112,7 @@ void tcp_stack_link(struct tcp_stack *stack, struct tcp_stack_list *list, struct
 
 void tcp_stack_unlink(struct tcp_stack *stack, struct tcp_stack_list *list, struct tcp_conn *conn)
 {
+	list->count--;
 	if (conn->list_prev != 0)
 		tcp_stack_slot(stack, conn->list_prev - 1)->list_next = conn->list_next;
 	else

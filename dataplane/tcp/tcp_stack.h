@@ -16,6 +16,7 @@
 // Slots by index + 1, so that zeroed memory is an empty list.
 struct tcp_stack_list {
 	uint32_t first, last;
+	uint32_t count; // of lists that are linked both ways
 };
 
 struct tcp_stack {
@@ -28,7 +29,6 @@ struct tcp_stack {
 	uint8_t *scratch;               // TCP_DATA_VIEW octets, lent to app->data()
 	uint32_t unused;                // first slot never used so far
 	uint32_t in_use;                // slots taken, embryonic and TIME-WAIT included
-	uint32_t embryonic;             // waiting for the end of a passive handshake
 	uint8_t receive_scale;          // window scale that we offer
 	bool cookies_always;            // no SYN takes a slot
 	uint64_t cookies_until_us;      // what was sent as a cookie may come back until then

@@ -142,7 +142,7 @@ static uint32_t check_conn(struct tcp_stack *stack, const struct tcp_conn *conn)
 
 void tcp_check(struct tcp_stack *stack)
 {
-	uint32_t blocks = 0, in_use = 0, embryonic = 0, entries = 0;
+	uint32_t blocks = 0, in_use = 0, embryonic = 0, waiting = 0, entries = 0;
 
 	for (uint32_t i = 0; i < stack->unused; i++) {
 		const struct tcp_conn *conn = tcp_stack_slot(stack, i);
@@ -154,13 +154,14 @@ void tcp_check(struct tcp_stack *stack)
 		}
 		blocks += check_conn(stack, conn);
 		in_use++;
+		waiting += conn->state == TCP_ST_TIME_WAIT;
 		embryonic +=
 			conn->state == TCP_ST_SYN_RECEIVED && !tcp_conn_has(conn, TCP_F_ACTIVE);
 	}
 	for (uint32_t i = 0; i <= stack->table.mask; i++)
 		entries += stack->table.entries[i].slot != 0;
 	MUST(NULL, in_use == stack->in_use && entries == in_use);
-	MUST(NULL, embryonic == stack->embryonic);
+	MUST(NULL, embryonic == stack->half_open.count && waiting == stack->time_wait.count);
 	MUST(NULL, blocks + stack->blocks.free_count == stack->blocks.count);
 	MUST(NULL, stack->in_data == NULL);
 }

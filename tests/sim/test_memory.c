@@ -22,7 +22,8 @@ static const char yaml[] =
 	"routes: [{domains: [\"*\"], to: [\"127.0.0.1:25\"]}]\n"
 	"virtual_servers:\n"
 	"  - {name: default, listen: [10.12.170.5], fqdn: mail.neulan.net, local_domains: "
-	"[neulan.net]}\n";
+	"[neulan.net],\n"
+	"     max_connections_per_client: 4000, max_connections: 4000}\n";
 
 static const char to_data[] = "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@neulan.net>\r\nDATA\r\n";
 
@@ -106,10 +107,214 @@ static void test_messages_broken_off_do_not_fill_the_ring_of_a_spooler_that_hang
 	turn_rig_run_us(rig, 10000);
 }
 
+// ---- The order of retreat
+
+enum { TIMEOUT_S = 24, SQUEEZED = TURN_BLOCKS };
+
+static void *squeezed[SQUEEZED];
+static uint32_t squeezed_count;
+
+// Somebody has taken all blocks but so many.
+static void leave_blocks(uint32_t left)
+{
+	struct block_pool *blocks = tcp_stack_blocks(rig->w->tcp);
+
+	while (blocks->free_count > left)
+		squeezed[squeezed_count++] = block_pool_take(blocks);
+	turn_rig_run_us(rig, TURN_US);
+}
+
+static void give_blocks_back(void)
+{
+	while (squeezed_count > 0)
+		block_pool_give(tcp_stack_blocks(rig->w->tcp), squeezed[--squeezed_count]);
+	turn_rig_run_us(rig, 10000);
+}
+
+static enum pressure_level level(void)
+{
+	assert_int_equal(rig->edge.workers[0]->pressure_level, rig->w->pressure.level);
+	return rig->w->pressure.level;
+}
+
+static uint64_t raised(enum pressure_level which)
+{
+	return rig->edge.workers[0]->pressure_raised[which];
+}
+
+static void run_s(unsigned s)
+{
+	turn_rig_run_us(rig, s * UINT64_C(1000000));
+	turn_rig_forget(rig);
+}
+
+static void test_prune_throws_away_what_lies_behind_holes(void **state)
+{
+	struct turn_client *c = greeted("EHLO c\r\n");
+	const uint32_t before = tcp_stack_blocks(rig->w->tcp)->free_count;
+
+	(void)state;
+	rig->lose = 1;
+	turn_rig_send(c, "NOOP\r\n");
+	turn_rig_send(c, "NOOP\r\n");
+	turn_rig_run_us(rig, 2 * TURN_US);
+	assert_true(tcp_stack_blocks(rig->w->tcp)->free_count < before);
+	leave_blocks(TURN_BLOCKS / 4 - 10);
+	turn_rig_run_us(rig, 2 * TURN_US);
+	assert_int_equal(level(), PRESSURE_PRUNE);
+	assert_int_equal(rig->edge.workers[0]->pressure_pruned, 1);
+	assert_int_equal(tcp_stack_blocks(rig->w->tcp)->free_count, TURN_BLOCKS / 4 - 9);
+	// The sender keeps what was not acknowledged.
+	turn_rig_run_us(rig, 1000000);
+	assert_non_null(strstr(c->text, "250 2.0.0 OK\r\n250 2.0.0 OK\r\n"));
+	give_blocks_back();
+	assert_int_equal(level(), PRESSURE_NONE);
+	turn_rig_close(c);
+}
+
+static uint32_t last_window(const struct turn_client *c)
+{
+	for (uint32_t i = rig->segment_count; i > 0; i--) {
+		if (rig->segments[i - 1].port == c->port)
+			return rig->segments[i - 1].window;
+	}
+	return UINT32_MAX;
+}
+
+static void test_shrink_offers_little_and_answers_who_reads(void **state)
+{
+	struct turn_client *c = greeted("EHLO c\r\n");
+
+	(void)state;
+	(void)turn_rig_say(c, "NOOP\r\n", "250");
+	assert_true(last_window(c) > 16384);
+	(void)turn_rig_say(c, to_data, "354");
+	leave_blocks(TURN_BLOCKS / 8 - 10);
+	assert_int_equal(level(), PRESSURE_SHRINK);
+	turn_rig_forget(rig);
+	turn_rig_send(c, "line\r\n.\r\nNOOP\r\nNOOP\r\n");
+	turn_rig_run_us(rig, 1000000);
+	// One by one, each when the one before has been read.
+	assert_non_null(strstr(c->text, "\r\n250 2.0.0 OK\r\n250 2.0.0 OK\r\n"));
+	assert_true(turn_rig_data(rig) >= 3);
+	// What was offered before is kept, and no more is offered.
+	assert_true(last_window(c) <= 2 * 65536);
+	give_blocks_back();
+	turn_rig_close(c);
+}
+
+static void test_cookies_take_no_slot_for_a_syn(void **state)
+{
+	const uint64_t before = tcp_stack_counters(rig->w->tcp)->cookies_taken;
+	struct turn_client *c;
+
+	(void)state;
+	leave_blocks(TURN_BLOCKS / 16 - 10);
+	assert_int_equal(level(), PRESSURE_COOKIES);
+	c = greeted("EHLO c\r\n");
+	assert_int_equal(tcp_stack_counters(rig->w->tcp)->cookies_taken, before + 1);
+	give_blocks_back();
+	turn_rig_close(c);
+}
+
+static void test_refuse_lets_nobody_in_and_serves_who_is_there(void **state)
+{
+	struct turn_client *c = greeted("EHLO c\r\n"), *late;
+
+	(void)state;
+	leave_blocks(TURN_BLOCKS / 32 - 10);
+	assert_int_equal(level(), PRESSURE_REFUSE);
+	late = turn_rig_connect(rig, "10.12.170.21", "10.12.170.5");
+	assert_int_equal(late->len, 0);
+	assert_true(rig->edge.workers[0]->drops[DROP_CONN_PRESSURE] >= 1);
+	(void)turn_rig_say(c, "NOOP\r\n", "250");
+	give_blocks_back();
+	// It asks again by itself.
+	run_s(4);
+	assert_non_null(strstr(late->text, "220 "));
+	turn_rig_close(late);
+	turn_rig_close(c);
+}
+
+static void test_reset_takes_the_idle_and_leaves_the_busy(void **state)
+{
+	struct turn_client *idle = greeted("EHLO idle\r\n"), *busy = greeted("EHLO busy\r\n");
+	const uint64_t before = rig->edge.workers[0]->pressure_reset;
+
+	(void)state;
+	for (int s = 0; s < 12; s += 4) {
+		run_s(4);
+		(void)turn_rig_say(busy, "NOOP\r\n", "250");
+	}
+	leave_blocks(TURN_BLOCKS / 32 - 10);
+	assert_int_equal(level(), PRESSURE_REFUSE);
+	assert_false(idle->reset);
+	run_s(LIMIT_PRESSURE_REFUSE_S);
+	turn_rig_run_us(rig, 10000);
+	assert_int_equal(level(), PRESSURE_RESET);
+	assert_true(idle->reset);
+	assert_int_equal(rig->edge.workers[0]->pressure_reset, before + 1);
+	(void)turn_rig_say(busy, "NOOP\r\n", "250");
+	assert_false(busy->reset);
+	give_blocks_back();
+	assert_int_equal(level(), PRESSURE_NONE);
+	turn_rig_close(idle);
+	turn_rig_close(busy);
+}
+
+// Not one block is left: what asks for a reply is not taken, and is taken when there is one again.
+static void test_without_a_block_commands_wait_with_their_sender(void **state)
+{
+	struct turn_client *c = greeted("EHLO c\r\n"), *half = greeted("EHLO h\r\n");
+
+	(void)state;
+	turn_rig_send(half, "NOO");
+	turn_rig_run_us(rig, 2 * TURN_US);
+	leave_blocks(0);
+	turn_rig_send(half, "P\r\n");
+	turn_rig_send(c, "NOOP\r\n");
+	run_s(2);
+	assert_int_equal(c->len + half->len, 0);
+	assert_true(rig->edge.workers[0]->drops[DROP_CONN_HELD] > 0);
+	give_blocks_back();
+	run_s(10);
+	assert_string_equal(c->text, "250 2.0.0 OK\r\n");
+	assert_string_equal(half->text, "250 2.0.0 OK\r\n");
+	turn_rig_close(c);
+	turn_rig_close(half);
+}
+
+// Slots run short as well: the same order, and sessions that nobody uses make room for new ones.
+static void test_full_of_idle_sessions_new_ones_find_room_again(void **state)
+{
+	enum { MOST = 1024 };
+	const uint64_t cookies = raised(PRESSURE_COOKIES), refuse = raised(PRESSURE_REFUSE);
+	struct turn_client *c = NULL;
+	int open = 0;
+
+	(void)state;
+	while (level() < PRESSURE_REFUSE && open < MOST) {
+		c = turn_rig_connect(rig, "10.12.170.20", "10.12.170.5");
+		turn_rig_forget(rig);
+		open++;
+	}
+	assert_int_equal(raised(PRESSURE_COOKIES), cookies + 1);
+	assert_int_equal(raised(PRESSURE_REFUSE), refuse + 1);
+	assert_in_range(open, MOST - MOST / 32, MOST - MOST / 64 + 1);
+	assert_non_null(strstr(c->text, "220 "));
+	run_s(TIMEOUT_S / 2 + 1);
+	c = turn_rig_connect(rig, "10.12.170.21", "10.12.170.5");
+	run_s(4);
+	assert_non_null(strstr(c->text, "220 "));
+	assert_int_equal(level(), PRESSURE_NONE);
+	assert_true(rig->edge.workers[0]->pressure_reset > MOST / 20);
+}
+
 static int start(void **state)
 {
 	(void)state;
 	rig = turn_rig_start(yaml);
+	atomic_store(&rig->edge.tunables.command_timeout_s, TIMEOUT_S);
 	return 0;
 }
 
@@ -126,6 +331,13 @@ int main(void)
 		cmocka_unit_test(test_an_idle_session_costs_at_most_512_octets),
 		cmocka_unit_test(
 			test_messages_broken_off_do_not_fill_the_ring_of_a_spooler_that_hangs),
+		cmocka_unit_test(test_prune_throws_away_what_lies_behind_holes),
+		cmocka_unit_test(test_shrink_offers_little_and_answers_who_reads),
+		cmocka_unit_test(test_cookies_take_no_slot_for_a_syn),
+		cmocka_unit_test(test_refuse_lets_nobody_in_and_serves_who_is_there),
+		cmocka_unit_test(test_reset_takes_the_idle_and_leaves_the_busy),
+		cmocka_unit_test(test_without_a_block_commands_wait_with_their_sender),
+		cmocka_unit_test(test_full_of_idle_sessions_new_ones_find_room_again),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

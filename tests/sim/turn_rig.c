@@ -61,7 +61,10 @@ static void client_emit(void *user, const struct segment *s)
 	uint32_t len = frame_build(s, &route, frame, sizeof(frame));
 
 	assert(len != 0);
-	inject(rig, frame, len);
+	if (rig->lose > 0)
+		rig->lose--;
+	else
+		inject(rig, frame, len);
 }
 
 // We are every host on the link but those of the port itself.
@@ -445,7 +448,7 @@ static void start_clients(struct turn_rig *rig)
 	struct tcp_stack_config config = {.app = &client_app,
 		.env = &client_env,
 		.user = rig,
-		.conns = 256,
+		.conns = 1100,
 		.blocks = 40000,
 		.mss = 1460,
 		.secret = {1, 2}};

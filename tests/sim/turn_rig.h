@@ -44,6 +44,7 @@ struct turn_rig {
 	uint32_t spool_rate; // requests that the spooler answers in a turn; 0: it hangs
 	uint64_t spooled;    // octets of chunks it has had
 	uint32_t committed;
+	uint32_t lose; // so many of the next segments of clients do not arrive
 	struct turn_segment *segments;
 	uint32_t segment_count;
 	struct turn_rig_parts *parts;
