@@ -63,6 +63,7 @@ static json_t *drops_json(const struct edge *edge)
 static json_t *packets_json(const struct edge *edge)
 {
 	uint64_t received = 0, handled = 0, dropped = 0, sent = 0, sent_dropped = 0;
+	uint64_t reassembled = 0, reassembling = 0;
 	json_t *packets = json_object();
 
 	for (unsigned i = 0; i < edge->worker_count; i++) {
@@ -71,6 +72,8 @@ static json_t *packets_json(const struct edge *edge)
 		received += load(&w->rx_packets);
 		handled += load(&w->handled);
 		dropped += dropped_by(w);
+		reassembled += load(&w->reassembled);
+		reassembling += load(&w->reassembling);
 		sent += load(&w->tx_packets);
 		sent_dropped += load(&w->tx_dropped);
 	}
@@ -80,6 +83,9 @@ static json_t *packets_json(const struct edge *edge)
 	json_object_set_new(
 		packets, "unaccounted", json_integer((json_int_t)(received - handled - dropped)));
 	put(packets, "missed_by_port", status_ports_missed(edge));
+	put(packets, "reassembled", reassembled);
+	put(packets, "reassembling",
+		reassembling); // their fragments are unaccounted for until then
 	put(packets, "sent", sent);
 	put(packets, "send_dropped", sent_dropped);
 	return packets;

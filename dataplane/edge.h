@@ -72,7 +72,8 @@ struct edge_worker {
 	struct rte_ring *log; // struct log_record, worker -> control
 	_Atomic uint64_t log_lost;
 	_Atomic uint64_t rx_packets, tx_packets, rx_octets, tx_octets, tx_dropped, handled,
-		steered_out, steered_in;
+		steered_out, steered_in, reassembled;
+	_Atomic uint64_t reassembling; // packets that wait for fragments now
 	_Atomic uint64_t drops[DROP_COUNT];
 	_Atomic uint64_t loops, idle_loops, sleeps, busy_cycles;
 	_Atomic uint64_t sessions; // open now

@@ -6,12 +6,21 @@
 
 #include "dataplane/address.h"
 #include "dataplane/admit.h"
+#include "dataplane/fragment.h"
 #include "dataplane/neighbour.h"
+#include "dataplane/steer.h"
 #include "dataplane/transmit.h"
 
 static const struct iface *iface_of(const struct worker *w, unsigned port)
 {
 	return &w->common->ports->ports[port].iface;
+}
+
+// Takes m.
+static void refuse(struct worker *w, struct rte_mbuf *m, enum drop why)
+{
+	edge_account(w->shared, why);
+	rte_pktmbuf_free(m);
 }
 
 // ---- ping
@@ -21,8 +30,7 @@ static void echo_input(struct worker *w, struct rte_mbuf *m, const struct frame 
 	enum drop why = address_check(w, m->port, &f->ip.dst);
 
 	if (why != DROP_NONE) {
-		edge_account(w->shared, why);
-		rte_pktmbuf_free(m);
+		refuse(w, m, why);
 		return;
 	}
 	edge_account(w->shared, DROP_NONE);
@@ -75,72 +83,24 @@ static void tcp_frame_input(struct worker *w, struct rte_mbuf *m, struct frame *
 
 // ---- Steering
 
-// The n-th set bit of mask.
-static unsigned nth_worker(uint64_t mask, unsigned n)
+// To its owner, who may be we. landed: it came from a port, not out of fragments.
+static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f, bool landed)
 {
-	while (n-- > 0)
-		mask &= mask - 1;
-	return (unsigned)__builtin_ctzll(mask);
-}
-
-// Workers that serve this virtual server.
-static uint64_t workers_of(const struct worker *w, uint16_t vserver)
-{
-	return vserver == SNAPSHOT_NO_VSERVER ? UINT64_MAX >> (64 - w->edge->worker_count)
-					      : w->policy->snapshot->vservers[vserver].worker_mask;
-}
-
-static unsigned owner_of(const struct worker *w, const struct segment *s, uint16_t vserver)
-{
-	struct rss_tuple tuple = {&s->src, &s->dst, s->src_port, s->dst_port};
-	uint64_t mask;
-	unsigned workers;
-
-	if (w->edge->worker_count == 1)
-		return 0;
-	mask = workers_of(w, vserver);
-	workers = (unsigned)__builtin_popcountll(mask);
-	return nth_worker(mask, rss_pick(rss_hash(&w->common->ports->rss, &tuple), workers));
-}
-
-// Whether ports deliver to the workers of the virtual server: what proves their rules, or not.
-static void count_landing(struct worker *w, uint16_t vserver)
-{
-	struct edge_vserver_counters *c;
-
-	if (w->edge->worker_count == 1 || vserver == SNAPSHOT_NO_VSERVER)
-		return;
-	c = &w->shared->vservers[w->policy->slot[vserver]];
-	edge_count(workers_of(w, vserver) >> w->index & 1 ? &c->landed : &c->strayed, 1);
-}
-
-static void steer(struct worker *w, struct rte_mbuf *m, unsigned owner)
-{
-	port_vouch(m); // checksums are verified; the owner need not do it again
-	if (rte_ring_sp_enqueue(w->steer_out[owner], m) != 0) {
-		edge_account(w->shared, DROP_RING_FULL);
-		rte_pktmbuf_free(m);
-		return;
-	}
-	edge_count(&w->shared->steered_out, 1);
-}
-
-static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f)
-{
+	const struct rss_tuple flow = {&f->tcp.src, &f->tcp.dst, f->tcp.src_port, f->tcp.dst_port};
 	enum drop why = address_check(w, m->port, &f->ip.dst);
 	uint16_t vserver;
 	unsigned owner;
 
 	if (why != DROP_NONE) {
-		edge_account(w->shared, why);
-		rte_pktmbuf_free(m);
+		refuse(w, m, why);
 		return;
 	}
 	vserver = snapshot_vserver_at(w->policy->snapshot, &f->ip.dst);
-	count_landing(w, vserver);
-	owner = owner_of(w, &f->tcp, vserver);
+	if (landed)
+		steer_count_landing(w, vserver);
+	owner = steer_owner(w, &flow, vserver);
 	if (owner != w->index) {
-		steer(w, m, owner);
+		steer_to(w, m, owner);
 		return;
 	}
 	tcp_frame_input(w, m, f, vserver);
@@ -165,7 +125,7 @@ static bool is_for_us(const struct worker *w, unsigned port, const struct frame 
 	if ((f->src_mac.octets[0] & 1) != 0)
 		return false;
 	if (group)
-		return f->kind != FRAME_TCP && f->kind != FRAME_ECHO;
+		return f->kind == FRAME_ARP || f->kind == FRAME_MLD || f->kind == FRAME_ND;
 	return memcmp(f->dst_mac.octets, iface_of(w, port)->mac.octets, 6) == 0;
 }
 
@@ -191,6 +151,53 @@ static enum drop untag(const struct worker *w, struct rte_mbuf *m)
 	return DROP_NONE;
 }
 
+// ---- Fragments
+
+// Put together from fragments: as if it had come so, but what must not come so (RFC 6980) and what is a fragment again.
+static void whole_input(struct worker *w, struct rte_mbuf *m)
+{
+	struct frame f;
+	enum drop why = parse(m, &f);
+
+	if (why == DROP_NONE && f.kind != FRAME_TCP && f.kind != FRAME_ECHO)
+		why = DROP_IP_BAD;
+	if (why != DROP_NONE)
+		refuse(w, m, why);
+	else if (f.kind == FRAME_ECHO)
+		echo_input(w, m, &f);
+	else
+		tcp_frame(w, m, &f, false);
+}
+
+static void fragment_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+{
+	struct rte_mbuf *whole = fragment_join(w, m, f);
+
+	if (whole != NULL)
+		whole_input(w, whole);
+}
+
+// All fragments of a packet go to one worker, which is not that of its flow: the ports are in the first one only.
+static void fragment_frame(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+{
+	const struct rss_tuple flow = {&f->ip.src, &f->ip.dst, (uint16_t)(f->ip.fragment.id >> 16),
+		(uint16_t)f->ip.fragment.id};
+	enum drop why = address_check(w, m->port, &f->ip.dst);
+	unsigned owner;
+
+	if (why != DROP_NONE) {
+		refuse(w, m, why);
+		return;
+	}
+	owner = steer_owner(w, &flow, snapshot_vserver_at(w->policy->snapshot, &f->ip.dst));
+	if (owner != w->index)
+		steer_to(w, m, owner);
+	else
+		fragment_input(w, m, f);
+}
+
+// ---- From ports and rings
+
 static void frame_input(struct worker *w, struct rte_mbuf *m)
 {
 	struct frame f;
@@ -198,12 +205,10 @@ static void frame_input(struct worker *w, struct rte_mbuf *m)
 
 	if (why == DROP_NONE)
 		why = parse(m, &f);
-
 	if (why == DROP_NONE && !is_for_us(w, m->port, &f))
 		why = DROP_ETH_ADDRESS;
 	if (why != DROP_NONE) {
-		edge_account(w->shared, why);
-		rte_pktmbuf_free(m);
+		refuse(w, m, why);
 		return;
 	}
 	switch (f.kind) {
@@ -216,7 +221,10 @@ static void frame_input(struct worker *w, struct rte_mbuf *m)
 		neighbour_input(w, m, &f);
 		break;
 	case FRAME_TCP:
-		tcp_frame(w, m, &f);
+		tcp_frame(w, m, &f, true);
+		break;
+	case FRAME_FRAGMENT:
+		fragment_frame(w, m, &f);
 		break;
 	}
 }
@@ -249,17 +257,28 @@ static unsigned poll_port(struct worker *w, unsigned p)
 static void steered_input(struct worker *w, struct rte_mbuf *m)
 {
 	struct frame f;
-	enum drop why = parse(m, &f);
 
-	if (why == DROP_NONE && f.kind == FRAME_TCP) {
-		edge_count(&w->shared->steered_in, 1);
-		tcp_frame_input(w, m, &f, snapshot_vserver_at(w->policy->snapshot, &f.ip.dst));
+	if (parse(m, &f) != DROP_NONE) {
+		rte_pktmbuf_free(m);
 		return;
 	}
-	if (why == DROP_NONE) {
+	switch (f.kind) {
+	case FRAME_TCP:
+		edge_count(&w->shared->steered_in, 1);
+		tcp_frame_input(w, m, &f, snapshot_vserver_at(w->policy->snapshot, &f.ip.dst));
+		break;
+	case FRAME_FRAGMENT:
+		edge_count(&w->shared->steered_in, 1);
+		fragment_input(w, m, &f);
+		break;
+	case FRAME_ARP:
+	case FRAME_ECHO:
+	case FRAME_MLD:
+	case FRAME_ND:
 		neighbour_hear(w, m->port, &f);
+		rte_pktmbuf_free(m);
+		break;
 	}
-	rte_pktmbuf_free(m);
 }
 
 static unsigned poll_ring(struct worker *w, struct rte_ring *ring)

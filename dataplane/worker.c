@@ -15,6 +15,7 @@
 #include "dataplane/conn.h"
 #include "dataplane/conn_admit.h"
 #include "dataplane/conn_flow.h"
+#include "dataplane/fragment.h"
 #include "dataplane/mail.h"
 #include "dataplane/neighbour.h"
 #include "dataplane/receive.h"
@@ -83,6 +84,14 @@ static bool make_clients(struct worker *w)
 	return true;
 }
 
+static bool make_fragments(struct worker *w)
+{
+	struct siphash_key key = random_key();
+
+	w->fragments = fragment_make(w, &key);
+	return w->fragments != NULL;
+}
+
 static struct rte_ring *make_ring(
 	const char *what, unsigned a, unsigned b, unsigned octets, unsigned count)
 {
@@ -134,7 +143,8 @@ struct worker *worker_make(
 	w->addresses = index == 0 ? address_make() : NULL;
 	if (index == 0 && w->addresses == NULL)
 		return NULL;
-	if (!make_bufs(w, common->spool_bufs) || !make_tcp(w) || !make_clients(w))
+	if (!make_bufs(w, common->spool_bufs) || !make_tcp(w) || !make_clients(w) ||
+		!make_fragments(w))
 		return NULL;
 	return w;
 }
@@ -248,6 +258,7 @@ bool worker_turn(struct worker *w, uint64_t now_us, int64_t wall_us)
 	watch_states(w);
 	neighbour_poll(w);
 	address_poll(w);
+	fragment_poll(w);
 	tcp_flush(w->tcp, w->now_us);
 	work += transmit_flush(w);
 	rte_rcu_qsbr_quiescent(w->edge->qsbr, w->index);

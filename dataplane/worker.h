@@ -23,6 +23,7 @@
 #include "spool/spool_writer.h"
 #include "tcp/tcp.h"
 
+struct fragments;
 struct mail;
 struct rte_mbuf;
 struct rte_mempool;
@@ -69,6 +70,7 @@ struct worker {
 	unsigned tx_count[LIMIT_PORTS];
 	struct neigh_table neigh;
 	uint64_t gateways_due_us;      // when to tell others of them
+	struct fragments *fragments;   // packets that wait for the rest of them
 	struct address_set *addresses; // of the first worker; NULL: others look after our addresses
 
 	// To and from the other workers; [own index] is NULL.

@@ -61,6 +61,13 @@ enum {
 	LIMIT_IP6_EXTENSIONS = 8, // extension headers of a packet (RFC 8504 5.3); more: dropped
 	LIMIT_IP6_EXTENSION_OCTETS = 512, // of all of them
 
+	// IP fragments, per worker
+	LIMIT_REASSEMBLIES =
+		256, // packets that wait for fragments; more: the oldest of a set gives way
+	LIMIT_REASSEMBLIES_PER_SOURCE = 16, // more of one address: the newest is dropped
+	LIMIT_FRAGMENTS = 32,               // of one packet; more: the packet is dropped
+	LIMIT_REASSEMBLY_OCTETS = 8192,     // payload of one packet; more: it is dropped
+
 	// Memory
 	LIMIT_PRESSURE_REFUSE_S =
 		1, // that nobody new is let in (pressure.h); then those idle longest are reset

@@ -53,8 +53,12 @@ static enum drop parse_icmp(struct frame *f)
 
 static enum drop parse_payload(unsigned sums, struct frame *f)
 {
-	enum drop why;
+	enum drop why = DROP_NONE;
 
+	if (f->ip.is_fragment) {
+		f->kind = FRAME_FRAGMENT;
+		return ip_addr_is_unspecified(&f->ip.src) ? DROP_IP_SOURCE : DROP_NONE;
+	}
 	switch (f->ip.protocol) {
 	case IP_PROTOCOL_TCP:
 		why = parse_tcp(sums, f);
@@ -110,11 +114,12 @@ static uint32_t put_payload(uint8_t *at, const struct segment *s)
 	return n;
 }
 
-static void put_ether(uint8_t *out, const struct frame_route *route, const struct ip_addr *src)
+void frame_put_ether(
+	uint8_t *out, const struct mac *src, const struct mac *dst, const struct ip_addr *family)
 {
-	memcpy(out, route->dst_mac.octets, 6);
-	memcpy(out + 6, route->src_mac.octets, 6);
-	octets_put16(out + 12, ip_addr_is_v4(src) ? ETHER_TYPE_IPV4 : ETHER_TYPE_IPV6);
+	memcpy(out, dst->octets, 6);
+	memcpy(out + 6, src->octets, 6);
+	octets_put16(out + 12, ip_addr_is_v4(family) ? ETHER_TYPE_IPV4 : ETHER_TYPE_IPV6);
 }
 
 uint32_t frame_build(
@@ -133,7 +138,7 @@ uint32_t frame_build(
 
 	if (FRAME_HEADERS_MAX + s->payload_octets > cap)
 		return 0;
-	put_ether(out, route, &s->src);
+	frame_put_ether(out, &route->src_mac, &route->dst_mac, &s->src);
 	l4 = tcp_header_put(tcp, s);
 	l4 += put_payload(tcp + l4, s);
 	ip.l4_octets = (uint16_t)l4;

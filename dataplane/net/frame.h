@@ -21,6 +21,7 @@ enum frame_kind {
 	FRAME_MLD,  // a query for multicast groups (RFC 3810), of this link
 	FRAME_ND, // neighbour discovery (RFC 4861), of this link; what it says is not yet looked at
 	FRAME_TCP,
+	FRAME_FRAGMENT, // of a larger packet
 };
 
 enum {
@@ -62,6 +63,10 @@ struct frame_route {
 // Write the whole frame of a segment at out. Returns its octets; 0: more than cap.
 uint32_t frame_build(
 	const struct segment *s, const struct frame_route *route, uint8_t *out, uint32_t cap);
+
+// The Ethernet header of an IP packet to or from this address.
+void frame_put_ether(
+	uint8_t *out, const struct mac *src, const struct mac *dst, const struct ip_addr *family);
 
 // Turn an echo request into its reply, in place. octets as given to frame_parse(). Returns the octets of the reply, not more
 // than the request had.

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "net/checksum.h"
+#include "net/octets.h"
 
 enum {
 	HEADER_OCTETS = 8, // of an echo
@@ -15,6 +16,7 @@ enum {
 	ND_FIRST = 133, // router solicitation
 	ND_LAST = 137,  // redirect
 	ND_HOP_LIMIT = 255,
+	DO_NOT_CUT = 0x4000,
 };
 
 static uint64_t pseudo_of(const struct ip_packet *ip)
@@ -59,11 +61,15 @@ enum drop icmp_parse(const struct ip_packet *ip, enum icmp_kind *kind)
 
 uint32_t icmp_echo_reply(const struct ip_packet *ip, uint8_t *out)
 {
+	const bool v4 = ip_addr_is_v4(&ip->dst);
 	const struct ip_fields fields = {.src = ip->dst,
 		.dst = ip->src,
 		.protocol = ip->protocol,
 		.hop_limit = IP_HOP_LIMIT,
-		.l4_octets = (uint16_t)ip->l4.len};
+		.l4_octets = (uint16_t)ip->l4.len,
+		// What came in pieces may leave in pieces.
+		.fragment.id = v4 ? octets_get16(ip->all.at + 4) : 0,
+		.may_be_cut = v4 && (octets_get16(ip->all.at + 6) & DO_NOT_CUT) == 0};
 	const uint64_t pseudo = pseudo_of(ip); // the same in both directions
 	uint8_t *icmp = out + ip_octets(&ip->dst);
 	uint16_t sum;

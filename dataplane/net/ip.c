@@ -5,11 +5,17 @@
 #include "net/octets.h"
 
 enum {
+	V4_MORE = 0x2000,
+	V4_OFFSET_BITS = 0x1fff,
+	V4_FRAGMENT_BITS = V4_MORE | V4_OFFSET_BITS,
+	V4_DO_NOT_CUT = 0x4000,
 	V6_HOP_BY_HOP = 0,
 	V6_ROUTING = 43,
 	V6_FRAGMENT = 44,
+	V6_FRAGMENT_OCTETS = 8,
 	V6_DESTINATION = 60,
 	V6_PAD1 = 0,
+	FIRST_LEAST_OCTETS = 20, // of a TCP header, and more than of any other that we know
 	V6_OPTION_ACTION = 0xc0, // not zero: discard a packet whose option you do not know
 };
 
@@ -20,6 +26,15 @@ static bool source_v4_is_bad(const struct ip_packet *p)
 	uint32_t v4 = ip_addr_v4(&p->src);
 
 	return v4 >> 24 == 0 || v4 >> 24 == 127 || v4 >= 0xe0000000 || ip_addr_eq(&p->src, &p->dst);
+}
+
+// where: as in a v4 header, the offset in units of 8 octets and V4_MORE.
+static void note_fragment(struct ip_packet *p, uint32_t id, uint16_t where)
+{
+	p->is_fragment = where != 0;
+	p->fragment = (struct ip_fragment){.id = id,
+		.offset = (uint16_t)((where & V4_OFFSET_BITS) * 8),
+		.more = (where & V4_MORE) != 0};
 }
 
 enum drop ip_parse_v4(struct slice in, bool sum_is_good, struct ip_packet *out)
@@ -43,7 +58,8 @@ enum drop ip_parse_v4(struct slice in, bool sum_is_good, struct ip_packet *out)
 	out->protocol = in.at[9];
 	out->all = (struct slice){in.at, total};
 	out->l4 = (struct slice){in.at + header, total - header};
-	return (octets_get16(in.at + 6) & 0x3fff) != 0 ? DROP_IP_FRAGMENT : DROP_NONE;
+	note_fragment(out, octets_get16(in.at + 4), octets_get16(in.at + 6) & V4_FRAGMENT_BITS);
+	return DROP_NONE;
 }
 
 // ---- IPv6
@@ -97,7 +113,34 @@ static enum drop check_extension(uint8_t kind, struct slice rest)
 	return check_options((struct slice){rest.at + 2, octets - 2});
 }
 
-// Leaves l4 and protocol of what is behind the extension headers.
+// The extension header at the start of l4: how long it is, or why the packet ends. A fragment header is taken note of; one of a packet
+// that is all in one is like any other (RFC 6946).
+static enum drop read_extension(struct ip_packet *p, size_t *octets)
+{
+	enum drop why;
+	uint16_t where;
+
+	if (p->protocol != V6_FRAGMENT) {
+		why = check_extension(p->protocol, p->l4);
+		*octets = why == DROP_NONE ? 8 + (size_t)p->l4.at[1] * 8 : 0;
+		return why;
+	}
+	if (p->l4.len < V6_FRAGMENT_OCTETS)
+		return DROP_IP_BAD;
+	where = octets_get16(p->l4.at + 2);
+	note_fragment(p, octets_get32(p->l4.at + 4),
+		(uint16_t)(where >> 3 | ((where & 1) != 0 ? V4_MORE : 0)));
+	*octets = V6_FRAGMENT_OCTETS;
+	return DROP_NONE;
+}
+
+static bool is_extension(uint8_t protocol)
+{
+	return protocol == V6_DESTINATION || protocol == V6_ROUTING || protocol == V6_HOP_BY_HOP ||
+	       protocol == V6_FRAGMENT;
+}
+
+// Leaves l4 and protocol of what is behind the extension headers, or of what is behind the fragment header.
 static enum drop skip_extensions(struct ip_packet *p)
 {
 	const uint8_t *first = p->l4.at;
@@ -106,17 +149,13 @@ static enum drop skip_extensions(struct ip_packet *p)
 		enum drop why;
 		size_t octets;
 
-		if (p->protocol == V6_FRAGMENT)
-			return DROP_IP6_FRAGMENT;
-		if (p->protocol != V6_DESTINATION && p->protocol != V6_ROUTING &&
-			p->protocol != V6_HOP_BY_HOP)
+		if (p->is_fragment || !is_extension(p->protocol))
 			return DROP_NONE;
 		if (p->protocol == V6_HOP_BY_HOP && p->l4.at != first)
 			return DROP_IP_BAD; // RFC 8200 4.1: first or not at all
-		why = check_extension(p->protocol, p->l4);
+		why = read_extension(p, &octets);
 		if (why != DROP_NONE)
 			return why;
-		octets = 8 + (size_t)p->l4.at[1] * 8;
 		if ((size_t)(p->l4.at - first) + octets > LIMIT_IP6_EXTENSION_OCTETS)
 			return DROP_IP6_EXTENSION;
 		p->protocol = p->l4.at[0];
@@ -125,8 +164,22 @@ static enum drop skip_extensions(struct ip_packet *p)
 	return DROP_IP6_EXTENSION;
 }
 
+// RFC 7112: whoever looks at the first fragment must see all headers, or a second one could change what they meant.
+static enum drop check_first_fragment(const struct ip_packet *fragment)
+{
+	struct ip_packet rest = *fragment;
+	enum drop why;
+
+	rest.is_fragment = false;
+	why = skip_extensions(&rest);
+	if (why == DROP_IP_BAD || rest.l4.len < FIRST_LEAST_OCTETS)
+		return DROP_FRAGMENT_TINY;
+	return why == DROP_NONE && rest.is_fragment ? DROP_IP_BAD : why;
+}
+
 enum drop ip_parse_v6(struct slice in, struct ip_packet *out)
 {
+	enum drop why;
 	size_t payload;
 
 	if (in.len < IP_V6_OCTETS || in.at[0] >> 4 != 6)
@@ -145,7 +198,11 @@ enum drop ip_parse_v6(struct slice in, struct ip_packet *out)
 	out->hop_limit = in.at[7];
 	out->all = (struct slice){in.at, IP_V6_OCTETS + payload};
 	out->l4 = (struct slice){in.at + IP_V6_OCTETS, payload};
-	return skip_extensions(out);
+	out->is_fragment = false;
+	why = skip_extensions(out);
+	if (why == DROP_NONE && out->is_fragment && out->fragment.offset == 0)
+		why = check_first_fragment(out);
+	return why;
 }
 
 // ---- Building
@@ -156,8 +213,11 @@ static void put_v4(uint8_t *out, const struct ip_fields *f)
 	out[0] = 0x45;
 	out[1] = f->ecn;
 	octets_put16(out + 2, (uint16_t)(IP_V4_OCTETS + f->l4_octets));
+	// What must not be cut needs no identification (RFC 6864).
+	octets_put16(out + 4, (uint16_t)f->fragment.id);
 	octets_put16(
-		out + 6, 0x4000); // do not fragment; so the identification may stay zero (RFC 6864)
+		out + 6, (uint16_t)((f->may_be_cut ? 0 : V4_DO_NOT_CUT) |
+				    (f->fragment.more ? V4_MORE : 0) | f->fragment.offset / 8));
 	out[8] = f->hop_limit;
 	out[9] = f->protocol;
 	memcpy(out + 12, f->src.octets + 12, 4);

@@ -25,18 +25,26 @@ enum {
 	IP_HOP_LIMIT = 64, // of what we send, where no protocol says otherwise
 };
 
+// Where the payload of a fragment lies in that of its packet.
+struct ip_fragment {
+	uint32_t id;
+	uint16_t offset; // octets
+	bool more;       // others follow behind it
+};
+
 struct ip_packet {
 	struct ip_addr src, dst;
 	struct slice all; // header and payload, without Ethernet padding
 	struct slice l4;  // what the headers carry
 	uint8_t protocol; // of l4: IP_PROTOCOL_*, or one we do not know
 	uint8_t hop_limit;
-	uint8_t ecn; // SEGMENT_ECN_*
+	uint8_t ecn;      // SEGMENT_ECN_*
+	bool is_fragment; // of a packet in more than one; then l4 is a part of what protocol names
+	struct ip_fragment fragment;
 };
 
 // The source is one that can be answered; only over IPv6 it may be the unspecified address, for the caller to refuse unless
-// it is neighbour discovery. When a fragment is refused, src, dst and all are filled, and l4 is what follows the header of a v4
-// fragment, and the fragment header and what follows it of a v6 one.
+// it is neighbour discovery. A fragment header that says that there is only one fragment is skipped (RFC 6946).
 // sum_is_good: somebody has verified the v4 header checksum.
 enum drop ip_parse_v4(struct slice in, bool sum_is_good, struct ip_packet *out);
 enum drop ip_parse_v6(struct slice in, struct ip_packet *out);
@@ -46,7 +54,9 @@ struct ip_fields {
 	struct ip_addr src, dst; // of one family
 	uint8_t protocol, hop_limit, ecn;
 	uint16_t l4_octets;
-	bool no_sum; // leave the v4 header checksum to the port
+	bool may_be_cut;             // v4: routers may make fragments of it
+	struct ip_fragment fragment; // v4: which part of a packet it is; zero: all
+	bool no_sum;                 // leave the v4 header checksum to the port
 };
 
 uint32_t ip_put(uint8_t *out, const struct ip_fields *fields);

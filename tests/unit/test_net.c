@@ -180,7 +180,6 @@ static void test_frame_header_fields_with_good_sum_have_their_names(void **state
 		uint8_t to;
 		enum drop why;
 	} fields[] = {
-		{20, 0x20, DROP_IP_FRAGMENT}, // more fragments
 		{23, 17, DROP_IP_PROTOCOL}, {26, 127, DROP_IP_SOURCE}, {26, 0, DROP_IP_SOURCE},
 		{26, 224, DROP_IP_SOURCE},
 		{29, 0x4a, DROP_IP_SOURCE}, // the source is the destination ("land")
@@ -194,6 +193,36 @@ static void test_frame_header_fields_with_good_sum_have_their_names(void **state
 		octets[fields[i].at] = fields[i].to;
 		fix_ip_sum(octets);
 		assert_int_equal(parse(octets, n), fields[i].why);
+	}
+}
+
+// Fragments are put together before anybody looks into them (reassembly.h).
+static void test_frame_v4_fragment_is_known_by_offset_or_more(void **state)
+{
+	static const struct {
+		uint8_t high, low;
+		uint16_t offset;
+		bool more;
+	} rows[] = {{0x20, 0, 0, true}, {0x20, 3, 24, true}, {0, 1, 8, false},
+		{0x1f, 0xff, 65528, false}, {0x60, 0, 0, true}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t octets[ROOM];
+		uint32_t n = build_sample(octets);
+		struct frame f;
+
+		octets[18] = 0xab;
+		octets[19] = 0xcd;
+		octets[20] = rows[i].high;
+		octets[21] = rows[i].low;
+		fix_ip_sum(octets);
+		assert_int_equal(frame_parse((struct slice){octets, n}, 0, &f), DROP_NONE);
+		assert_int_equal(f.kind, FRAME_FRAGMENT);
+		assert_int_equal(f.ip.fragment.id, 0xabcd);
+		assert_int_equal(f.ip.fragment.offset, rows[i].offset);
+		assert_int_equal(f.ip.fragment.more, rows[i].more);
+		assert_int_equal(f.ip.l4.len, n - 34);
 	}
 }
 
@@ -387,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_frame_too_large_for_room_is_not_built),
 		cmocka_unit_test(test_frame_each_damage_has_its_name),
 		cmocka_unit_test(test_frame_header_fields_with_good_sum_have_their_names),
+		cmocka_unit_test(test_frame_v4_fragment_is_known_by_offset_or_more),
 		cmocka_unit_test(test_frame_every_cut_is_refused),
 		cmocka_unit_test(test_frame_option_of_length_zero_or_one_is_bad),
 		cmocka_unit_test(test_frame_data_offset_below_five_is_bad),

@@ -216,12 +216,18 @@ static void test_frame_v6_extension_headers(void **state)
 		{60, {0, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4}, 16, DROP_IP_BAD}, // hop-by-hop not first
 		{43, {6, 0, 0, 0}, 8, DROP_NONE},          // routing, nothing left to visit
 		{43, {6, 0, 0, 1}, 8, DROP_IP6_EXTENSION}, // and one left (RFC 5095)
-		{44, {6, 0, 0, 1}, 8, DROP_IP6_FRAGMENT},  // more to come
-		{44, {6, 0, 0, 0}, 8, DROP_IP6_FRAGMENT},  // an atomic one
-		{50, {6, 0, 0, 0}, 8, DROP_IP_PROTOCOL},   // ESP
-		{59, {0}, 8, DROP_IP_PROTOCOL},            // no next header
-		{58, {129, 0, 0, 0}, 8, DROP_ICMP_BAD},    // what follows is TCP all the same
-		{1, {8, 0, 0, 0}, 8, DROP_ICMP_BAD},       // ICMP of v4
+		{44, {6, 0, 0, 1}, 8, DROP_NONE},          // a fragment
+		{44, {6, 0, 0, 0}, 8, DROP_NONE},          // the only one (RFC 6946)
+		{44, {60, 0, 0, 1, 0, 0, 0, 9, 6, 0, 1, 4}, 16, DROP_NONE},
+		{44, {60, 0, 0, 1, 0, 0, 0, 9, 6, 9, 1, 4}, 16, DROP_FRAGMENT_TINY}, // RFC 7112
+		{44, {60, 0, 0, 9, 0, 0, 0, 9, 6, 9, 1, 4}, 16, DROP_NONE}, // not the first
+		{44, {60, 0, 0, 1, 0, 0, 0, 9, 6, 0, 0x81, 4}, 16, DROP_IP6_EXTENSION},
+		{44, {44, 0, 0, 1, 0, 0, 0, 9, 6, 0, 0, 1}, 16,
+			DROP_IP_BAD},                    // fragments of fragments
+		{50, {6, 0, 0, 0}, 8, DROP_IP_PROTOCOL}, // ESP
+		{59, {0}, 8, DROP_IP_PROTOCOL},          // no next header
+		{58, {129, 0, 0, 0}, 8, DROP_ICMP_BAD},  // what follows is TCP all the same
+		{1, {8, 0, 0, 0}, 8, DROP_ICMP_BAD},     // ICMP of v4
 	};
 
 	(void)state;
@@ -233,6 +239,50 @@ static void test_frame_v6_extension_headers(void **state)
 		if (why != cases[i].why)
 			fail_msg("case %zu: %s", i, drop_name(why));
 	}
+}
+
+static void test_frame_v6_fragment_is_known_by_its_header(void **state)
+{
+	static const struct {
+		uint8_t octets[8];
+		enum frame_kind kind;
+		uint16_t offset;
+		bool more;
+	} rows[] = {{{6, 0, 0, 1, 1, 2, 3, 4}, FRAME_FRAGMENT, 0, true},
+		{{6, 0, 0, 0xc9, 1, 2, 3, 4}, FRAME_FRAGMENT, 200, true},
+		{{6, 0, 0xff, 0xfe, 1, 2, 3, 4}, FRAME_FRAGMENT, 65528, false},
+		{{6, 0, 0, 6, 1, 2, 3, 4}, FRAME_TCP, 0, false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t octets[ROOM];
+		size_t n = with_extensions(octets, 44, rows[i].octets, 8);
+		struct frame f;
+
+		assert_int_equal(frame_parse((struct slice){octets, n}, 0, &f), DROP_NONE);
+		assert_int_equal(f.kind, rows[i].kind);
+		assert_int_equal(f.ip.protocol, 6);
+		assert_int_equal(f.ip.fragment.id, 0x01020304);
+		assert_int_equal(f.ip.fragment.offset, rows[i].offset);
+		assert_int_equal(f.ip.fragment.more, rows[i].more);
+		assert_int_equal(f.ip.l4.len, sizeof(scapy_tcp) - L4_AT);
+	}
+}
+
+// RFC 1858, RFC 7112: a first fragment that does not hold the TCP header.
+static void test_frame_v6_tiny_first_fragment_is_dropped(void **state)
+{
+	static const uint8_t header[8] = {6, 0, 0, 1};
+	uint8_t octets[ROOM];
+
+	(void)state;
+	(void)with_extensions(octets, 44, header, 8);
+	for (uint16_t len = 0; len < 24; len += 8) {
+		octets_put16(octets + IP_AT + 4, (uint16_t)(8 + len));
+		assert_int_equal(parse(octets, L4_AT + 8u + len), DROP_FRAGMENT_TINY);
+	}
+	octets_put16(octets + IP_AT + 4, 8 + 24);
+	assert_int_equal(parse(octets, L4_AT + 8 + 24), DROP_NONE);
 }
 
 static void test_frame_v6_extension_headers_are_bounded(void **state)
@@ -282,6 +332,8 @@ int main(void)
 		cmocka_unit_test(test_frame_v6_every_cut_is_refused),
 		cmocka_unit_test(test_frame_v6_addresses_that_no_packet_may_have),
 		cmocka_unit_test(test_frame_v6_extension_headers),
+		cmocka_unit_test(test_frame_v6_fragment_is_known_by_its_header),
+		cmocka_unit_test(test_frame_v6_tiny_first_fragment_is_dropped),
 		cmocka_unit_test(test_frame_v6_extension_headers_are_bounded),
 		cmocka_unit_test(test_frame_v6_ping_is_answered_without_its_extensions),
 	};
