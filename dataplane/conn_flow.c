@@ -6,7 +6,10 @@ enum {
 	COMMAND_WINDOW = 32768, // a thousand recipients in two round trips
 	COMMAND_WINDOW_SHORT = 4096,
 	BODY_WINDOW_FIRST = 65536,
-	BODY_WINDOW_GROWTH = 2, // of what has come: as fast as a sender in slow start
+	BODY_WINDOW_GROWTH = 2, // of what came in a round: as fast as a sender in slow start
+	ROUND_TRIPS =
+		2, // in a round: room for the time a loss takes to mend, and for queues on the way
+	ROUND_LEAST_US = 2000,
 	WALK_STEP = 64,
 };
 
@@ -33,16 +36,34 @@ static uint32_t smaller(uint64_t a, uint64_t b)
 	return least < UINT32_MAX ? (uint32_t)least : UINT32_MAX;
 }
 
+// The most that came in a round is what the sender has shown to use, whatever its path; a fast mail on a near path, and a slow
+// one of any length, hold little.
+static void earn(const struct worker *w, struct conn *c)
+{
+	struct mail *m = mail_of(c);
+	const uint32_t had = (uint32_t)(m->stored_octets + (m->body != NULL ? m->body->octets : 0));
+	const uint32_t trips_us = ROUND_TRIPS * tcp_round_trip_us(conn_tcp(c));
+	const uint32_t round_us = trips_us > ROUND_LEAST_US ? trips_us : ROUND_LEAST_US;
+	const uint32_t now_us = (uint32_t)w->now_us;
+
+	if (had - m->round_octets > m->earned)
+		m->earned = had - m->round_octets;
+	if (now_us - m->round_us < round_us)
+		return;
+	m->round_us = now_us;
+	m->round_octets = had;
+}
+
 // What is offered cannot be taken back, so it has to be there for everybody at once, and a sender earns a large window by
 // sending: those who are silent hold little. Two segments are always offered while there is anything, or a few who do not send would keep
 // everybody else from it.
 static uint32_t body_window(const struct worker *w, const struct mail *m)
 {
-	const uint64_t had = m->stored_octets + (m->body != NULL ? m->body->octets : 0);
 	const uint64_t others = w->offered - m->offered, all = free_octets(w);
 	const uint64_t left = all > others ? all - others : 0;
+	const uint64_t earned = BODY_WINDOW_FIRST + BODY_WINDOW_GROWTH * (uint64_t)m->earned;
 	const uint32_t window =
-		smaller(smaller(w->share, left), BODY_WINDOW_FIRST + BODY_WINDOW_GROWTH * had);
+		smaller(smaller(w->share, left), smaller(earned, LIMIT_TCP_RECEIVE_WINDOW));
 	const uint32_t least = 2U * w->common->mss;
 
 	if (is_short(w))
@@ -53,8 +74,11 @@ static uint32_t body_window(const struct worker *w, const struct mail *m)
 static void offer(struct worker *w, struct conn *c)
 {
 	struct mail *m = mail_of(c);
-	const uint32_t window = body_window(w, m), before = tcp_receive_offered(conn_tcp(c));
+	const uint32_t before = tcp_receive_offered(conn_tcp(c));
+	uint32_t window;
 
+	earn(w, c);
+	window = body_window(w, m);
 	w->offered -= m->offered;
 	m->offered = window > before ? window : before;
 	w->offered += m->offered;

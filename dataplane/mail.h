@@ -32,6 +32,9 @@ struct mail {
 	uint64_t stored_octets; // given to the spooler so far
 	uint64_t deadline_us;   // for the body; 0 before it
 	uint32_t offered;       // of worker.offered
+	uint32_t earned;        // most octets that came in one round of measuring (conn_flow.c)
+	uint32_t round_us;      // when the one that is under way began
+	uint32_t round_octets;  // and how many had come by then
 	uint8_t place;          // enum mail_place
 	bool open;              // the spooler knows of id, or will
 	bool coming;            // octets of it may come

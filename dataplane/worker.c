@@ -63,6 +63,7 @@ static bool make_tcp(struct worker *w)
 		.conns = common->conns,
 		.blocks = common->blocks,
 		.mss = common->mss,
+		.receive_window = LIMIT_TCP_RECEIVE_WINDOW,
 		.app_octets = sizeof(struct conn),
 		.secret = random_key()};
 	void *memory = rte_zmalloc("tcp_stack", tcp_stack_octets(&config), 64);

@@ -39,7 +39,9 @@ enum {
 	LIMIT_TCP_TIME_WAIT_US = 60000000,  // slots come back earlier when SYNs need them
 	LIMIT_TCP_FIN_WAIT_2_US = 60000000, // after tcp_close(): RST, closed(TIMEOUT)
 	LIMIT_TCP_CHALLENGES = 5, // ACKs to suspect segments of one connection in a second
-	LIMIT_TCP_RANGES = 1024,  // holes in what arrived out of order; more: dropped
+	LIMIT_TCP_RECEIVE_WINDOW =
+		6 << 20, // octets on their way to us on one connection: 500 Mbit/s at 100 ms
+	LIMIT_TCP_RANGES = 1024, // holes in what arrived out of order; more: dropped
 	LIMIT_TCP_CRUMBS =
 		32, // of them, when less than half a block lies between two; more: dropped
 	LIMIT_TCP_FLIGHT = 1024, // notes on segments in flight; beyond it segments share one

@@ -120,6 +120,11 @@ uint32_t tcp_receive_unread(const struct tcp_conn *conn)
 	return conn->rcv_unread;
 }
 
+uint32_t tcp_round_trip_us(const struct tcp_conn *conn)
+{
+	return conn->srtt_us;
+}
+
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy)
 {
 	conn->flags &= ~(uint32_t)(TCP_F_ACK_REPLY | TCP_F_ACK_EACH);

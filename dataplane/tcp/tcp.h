@@ -187,6 +187,9 @@ void tcp_set_receive_window(struct tcp_conn *conn, uint32_t octets);
 uint32_t tcp_receive_offered(const struct tcp_conn *conn);
 uint32_t tcp_receive_unread(const struct tcp_conn *conn);
 
+// Smoothed (RFC 6298); 0: not measured yet.
+uint32_t tcp_round_trip_us(const struct tcp_conn *conn);
+
 // Until it is called: TCP_ACK_DATA.
 void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy);
 

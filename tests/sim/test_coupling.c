@@ -150,20 +150,32 @@ static void test_final_dot_is_acknowledged_by_the_250(void **state)
 	turn_rig_close(c);
 }
 
-// An octet at a time, one a turn: acknowledged as delayed ACKs are, not each.
+// 1448 octets of lines.
+static void say_lines(struct turn_client *c)
+{
+	char lines[1449];
+
+	for (size_t i = 0; i < sizeof(lines); i++)
+		lines[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'x';
+	lines[1448] = '\0';
+	turn_rig_send(c, lines);
+}
+
+// One a turn: acknowledged as delayed ACKs are, not each, once the window has grown to the pace (each ACK of the first ones tells
+// of a larger one).
 static void test_body_is_acknowledged_every_second_segment(void **state)
 {
 	struct turn_client *c = in_body();
 	uint32_t sent = 0;
 
 	(void)state;
+	for (int i = 0; i < 20; i++) {
+		say_lines(c);
+		turn_rig_run_us(rig, TURN_US);
+	}
 	turn_rig_forget(rig);
 	for (; sent < 20; sent++) {
-		char line[1449];
-
-		memset(line, 'x', sizeof(line));
-		memcpy(line + 1446, "\r\n", 3);
-		turn_rig_send(c, line);
+		say_lines(c);
 		turn_rig_run_us(rig, TURN_US);
 	}
 	assert_int_equal(turn_rig_data(rig), 0);
@@ -272,6 +284,59 @@ static void test_window_opens_smoothly(void **state)
 		turn_rig_close(c[i]);
 }
 
+// A window is a promise of memory: as many octets as have once come in two round trips, twice, however long the mail is.
+static void test_window_grows_with_the_pace_and_not_with_the_mail(void **state)
+{
+	struct turn_client *fast = in_body(), *slow = in_body();
+	uint32_t window = 0;
+
+	(void)state;
+	turn_rig_forget(rig);
+	turn_rig_flood(fast, 8 << 20);
+	turn_rig_run_us(rig, 20000);
+	window = last_window(fast);
+	assert_in_range(window, 500000, TURN_SPOOL_BUFS * LIMIT_SPOOL_BUF_OCTETS / 2);
+	turn_rig_close(fast);
+	turn_rig_forget(rig);
+	for (int i = 0; i < 700; i++) {
+		say_lines(slow);
+		turn_rig_run_us(rig, 2000);
+	}
+	print_message(
+		"window of the fast: %u, of the slow after 1 MB: %u\n", window, last_window(slow));
+	assert_in_range(last_window(slow), 60000, 100000);
+	turn_rig_close(slow);
+}
+
+// The disk takes 80 MB/s and the sender brings more: what is between them is bounded, the window lets it breathe, and nothing is lost.
+static void test_slow_disk_is_felt_by_the_sender(void **state)
+{
+	struct turn_client *c = in_body();
+	const uint64_t before = rig->spooled;
+	uint32_t least_bufs = UINT32_MAX, most_blocks = 0;
+
+	(void)state;
+	rig->spool_rate = 1;
+	turn_rig_forget(rig);
+	turn_rig_flood(c, 32 << 20);
+	for (int ms = 0; ms < 300; ms++) {
+		const uint32_t bufs = rig->w->free_buf_count;
+
+		turn_rig_run_us(rig, 1000);
+		least_bufs = bufs < least_bufs ? bufs : least_bufs;
+		most_blocks = blocks_used() > most_blocks ? blocks_used() : most_blocks;
+	}
+	print_message("slow disk: %u of %u buffers left, %u blocks, %llu octets a second\n",
+		least_bufs, TURN_SPOOL_BUFS, most_blocks,
+		(unsigned long long)(rig->spooled - before) * 10 / 3);
+	assert_true(least_bufs >= TURN_SPOOL_BUFS / 8);
+	assert_true(most_blocks < TURN_BLOCKS / 64);
+	// As fast as the disk, and no faster.
+	assert_in_range(rig->spooled - before, 18 << 20, 25 << 20);
+	rig->spool_rate = 1000;
+	turn_rig_close(c);
+}
+
 static int start(void **state)
 {
 	(void)state;
@@ -298,6 +363,8 @@ int main(void)
 		cmocka_unit_test(test_body_is_acknowledged_every_second_segment),
 		cmocka_unit_test(test_slow_spooler_shuts_windows_before_memory_is_used),
 		cmocka_unit_test(test_window_opens_smoothly),
+		cmocka_unit_test(test_window_grows_with_the_pace_and_not_with_the_mail),
+		cmocka_unit_test(test_slow_disk_is_felt_by_the_sender),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
