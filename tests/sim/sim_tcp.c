@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/frame.h"
 #include "sim/tcp_check.h"
 #include "tcp/tcp_stack.h"
 
 enum { CLIENT, SERVER };
-enum { FIRST_PORT = 1024, IDLE_US = 120000000 };
+enum { FIRST_PORT = 1024, IDLE_US = 120000000, FRAME_OCTETS = 2048, START_US = 5000000 };
 
 static const uint64_t end_us = 4000000000;
 
@@ -199,8 +200,8 @@ static void on_closed(void *user, struct tcp_conn *conn, enum tcp_close_reason w
 	struct host *host = user;
 	struct plan *plan = plan_of(host, conn);
 
-	(void)now_us;
 	MUST(!plan->closed[host->side]);
+	host->sim->result.busy_us = now_us - START_US;
 	plan->closed[host->side] = true;
 	plan->orderly[host->side] = why == TCP_CLOSED_ORDERLY;
 	host->sim->ended += host->side == CLIENT;
@@ -212,9 +213,30 @@ static void on_closed(void *user, struct tcp_conn *conn, enum tcp_close_reason w
 
 static void emit(void *user, const struct segment *s)
 {
+	static const struct frame_route route = {
+		.src_mac = {{2, 0, 0, 0, 0, 1}}, .dst_mac = {{2, 0, 0, 0, 0, 2}}};
 	struct host *host = user;
+	uint8_t frame[FRAME_OCTETS];
+	uint32_t octets = frame_build(s, &route, frame, sizeof(frame));
 
-	sim_link_send(&host->sim->link, s, !host->side, host->sim->now_us);
+	MUST(octets > 0);
+	sim_link_send(&host->sim->link, frame, octets, !host->side, host->sim->now_us);
+}
+
+static void hear(struct host *host, const struct sim_link_packet *p)
+{
+	struct sim_tcp_result *result = &host->sim->result;
+	struct frame f;
+
+	if (frame_parse((struct slice){p->frame, p->octets}, 0, &f) != DROP_NONE) {
+		result->bad_frames++;
+		return;
+	}
+	// What else a router says, nobody here listens to.
+	if (f.kind != FRAME_TCP)
+		return;
+	result->marks_heard += f.ip.ecn == SEGMENT_ECN_CE;
+	tcp_input(host->stack, &f.tcp, host->side == SERVER, host->sim->now_us);
 }
 
 static const struct tcp_app app_table = {.opened = on_opened,
@@ -234,7 +256,7 @@ static void host_init(struct sim *sim, int side)
 		.user = host,
 		.conns = side == SERVER && config->slots != 0 ? config->slots : config->conns + 4,
 		.blocks = config->blocks,
-		.mss = 1460,
+		.mss = side == SERVER && config->server_mss != 0 ? config->server_mss : 1460,
 		.receive_window = config->receive_window,
 		.app_octets = sizeof(struct app),
 		.secret = {config->link.seed, (uint64_t)side}};
@@ -269,12 +291,16 @@ static void make_plans(struct sim *sim)
 
 static void connect_more(struct sim *sim)
 {
-	while (sim->next < sim->config->conns && sim->next - sim->ended < sim->config->at_once) {
-		struct segment tuple = {.src = ip_addr_from_v4(0x0a0caa01),
-			.dst = ip_addr_from_v4(0x0a0caa05),
-			.src_port = (uint16_t)(FIRST_PORT + sim->next),
-			.dst_port = 25};
+	static const char *const ends[2][2] = {
+		{"10.12.170.1", "10.12.170.5"}, {"2001:db8:12::1", "2001:db8:12::5"}};
 
+	while (sim->next < sim->config->conns && sim->next - sim->ended < sim->config->at_once) {
+		const char *const *addresses = ends[sim->config->v6];
+		struct segment tuple = {
+			.src_port = (uint16_t)(FIRST_PORT + sim->next), .dst_port = 25};
+
+		MUST(ip_addr_parse(addresses[0], &tuple.src) &&
+			ip_addr_parse(addresses[1], &tuple.dst));
 		MUST(tcp_connect(sim->hosts[CLIENT].stack, &tuple, sim->now_us) != NULL);
 		sim->next++;
 	}
@@ -309,11 +335,11 @@ static uint64_t next_us(const struct sim *sim)
 
 static void turn(struct sim *sim)
 {
-	struct sim_packet p;
+	struct sim_link_packet p;
 
 	while (sim_link_receive(&sim->link, sim->now_us, &p)) {
-		tcp_input(sim->hosts[p.to].stack, &p.segment, p.to == SERVER, sim->now_us);
-		free(p.octets);
+		hear(&sim->hosts[p.to], &p);
+		free(p.frame);
 	}
 	for (int side = 0; side < 2; side++)
 		tcp_timers(sim->hosts[side].stack, sim->now_us, 64);
@@ -353,9 +379,7 @@ static void check_end(struct sim *sim)
 
 struct sim_tcp_result sim_tcp_run(const struct sim_tcp_config *config)
 {
-	struct sim sim = {.config = config, .now_us = 5000000, .random = config->link.seed + 77};
-	uint64_t start_us = sim.now_us;
-
+	struct sim sim = {.config = config, .now_us = START_US, .random = config->link.seed + 77};
 	sim_link_init(&sim.link, &config->link);
 	make_plans(&sim);
 	host_init(&sim, CLIENT);
@@ -372,12 +396,12 @@ struct sim_tcp_result sim_tcp_run(const struct sim_tcp_config *config)
 			tcp_flush(sim.hosts[CLIENT].stack, sim.now_us);
 			tcp_flush(sim.hosts[SERVER].stack, sim.now_us);
 		}
-		MUST(sim.now_us < start_us + end_us);
+		MUST(sim.now_us < START_US + end_us);
 		sim.now_us = next_us(&sim) > sim.now_us ? next_us(&sim) : sim.now_us + 1;
 	}
 	check_end(&sim);
-	sim.result.segments = sim.link.sent;
-	sim.result.virtual_us = sim.now_us - start_us;
+	sim.result.link = sim.link.counters;
+	sim.result.virtual_us = sim.now_us - START_US;
 	sim_link_free(&sim.link);
 	free(sim.plans);
 	free(sim.hosts[CLIENT].memory);

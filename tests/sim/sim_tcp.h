@@ -21,14 +21,20 @@ struct sim_tcp_config {
 	uint32_t octets_max;     // each way
 	uint32_t blocks;         // of each stack
 	uint32_t receive_window; // 0: default
-	uint32_t slots;          // of the server; 0: enough
-	bool lazy_apps;          // they leave octets unread
-	bool aborts;             // some connections end by SIM_ABORT
+	uint16_t server_mss;     // 0: 1460
+	bool v6;
+	uint32_t slots; // of the server; 0: enough
+	bool lazy_apps; // they leave octets unread
+	bool aborts;    // some connections end by SIM_ABORT
 };
 
 struct sim_tcp_result {
 	uint32_t orderly, reset, aborted, timed_out;
-	uint64_t segments, octets, virtual_us;
+	uint64_t octets, virtual_us;
+	uint64_t busy_us;     // until the last connection had ended for its application
+	uint64_t bad_frames;  // refused before TCP saw them
+	uint64_t marks_heard; // frames that arrived with Congestion Experienced
+	struct sim_link_counters link;
 	struct tcp_counters counters[2];
 };
 
