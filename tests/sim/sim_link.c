@@ -196,6 +196,16 @@ static void tell(
 	push(link, &p);
 }
 
+void sim_link_pass(
+	struct sim_link *link, const uint8_t *frame, uint32_t octets, int to, uint64_t now_us)
+{
+	struct sim_link_packet p = copy_of(link, frame, octets, to);
+
+	p.due_us = now_us + link->config.delay_us;
+	link->counters.sent++;
+	push(link, &p);
+}
+
 void sim_link_send(
 	struct sim_link *link, const uint8_t *frame, uint32_t octets, int to, uint64_t now_us)
 {

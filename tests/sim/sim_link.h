@@ -67,6 +67,10 @@ void sim_link_free(struct sim_link *link);
 void sim_link_send(
 	struct sim_link *link, const uint8_t *frame, uint32_t octets, int to, uint64_t now_us);
 
+// The same for a frame that only takes the link's delay: it has no number, and nothing befalls it.
+void sim_link_pass(
+	struct sim_link *link, const uint8_t *frame, uint32_t octets, int to, uint64_t now_us);
+
 // UINT64_MAX: nothing is on its way.
 uint64_t sim_link_next_us(const struct sim_link *link);
 
