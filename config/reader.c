@@ -153,7 +153,9 @@ static void read_preset(struct reader *reader, const struct schema_row *row, voi
 static void refuse_unknown(
 	struct reader *reader, enum schema_section section, const struct yaml_node *node)
 {
-	const char *nearest = schema_nearest(section, node->key);
+	// Those that are only counted need no suggestion, which costs the length of both keys.
+	const bool told = reader->mistakes->count < MISTAKES_KEPT;
+	const char *nearest = told ? schema_nearest(section, node->key) : NULL;
 	const bool top = section == SCHEMA_SECTION_TOP;
 
 	mistakes_add(reader->mistakes, node->key_pos, "unknown key %s%s%s: %s%s%s",

@@ -36,6 +36,15 @@ static bool in_map(const struct run *run)
 	return run->depth > 0 && run->open[run->depth - 1]->kind == YAML_MAP;
 }
 
+static void stop_at(struct run *run, struct config_pos pos, const char *what, uint32_t most)
+{
+	if (!run->stopped)
+		mistakes_add(run->document->mistakes, pos,
+			"found more than %u %s: the rest of the file is not read", most, what);
+	run->document->broken = true;
+	run->stopped = true;
+}
+
 static struct yaml_node *add_node(struct run *run, enum yaml_kind kind, struct config_pos pos)
 {
 	struct yaml_node *node = arena_take(run->document->nodes, sizeof(*node));
@@ -49,6 +58,8 @@ static struct yaml_node *add_node(struct run *run, enum yaml_kind kind, struct c
 		.refused = run->refused};
 	run->key = NULL;
 	run->refused = false;
+	if (++run->document->count > YAML_NODES)
+		stop_at(run, pos, "values", YAML_NODES);
 	if (parent == NULL) {
 		run->document->root = node;
 		return node;
@@ -141,6 +152,8 @@ static void on_open(struct run *run, enum yaml_kind kind, struct fy_token *token
 	}
 	struct yaml_node *node = add_node(run, kind, pos);
 	run->open[run->depth++] = node;
+	if (++run->document->containers > YAML_CONTAINERS)
+		stop_at(run, pos, "lists and maps", YAML_CONTAINERS);
 }
 
 static void on_close(struct run *run)
@@ -331,10 +344,12 @@ static unsigned parse_keys(struct yaml_document *document, const char *text, con
 {
 	struct yaml_node *all = arena_take(document->nodes, sizeof(*all));
 	uint32_t line = 0;
-	unsigned broken = 0;
+	unsigned broken = 0, parts = 0;
 
 	*all = (struct yaml_node){.kind = YAML_MAP, .pos = {1, 1}, .text = ""};
-	while (text < end) {
+	document->containers = document->count = 0;
+	while (text < end && parts++ < YAML_PARTS && document->containers <= YAML_CONTAINERS &&
+		document->count <= YAML_NODES) {
 		const uint32_t first_line = line;
 		size_t len = 0;
 
@@ -349,12 +364,39 @@ static unsigned parse_keys(struct yaml_document *document, const char *text, con
 		text += len;
 	}
 	document->root = all;
+	if (parts > YAML_PARTS)
+		mistakes_add(document->mistakes, (struct config_pos){line + 1, 1},
+			"found more than %d keys after a syntax error: the rest of the file is not "
+			"read",
+			YAML_PARTS);
 	return broken;
 }
 
-// Octets that libfyaml would pass over in silence or stop at.
+// What a line can hold; libfyaml may read all of it before it tells of the first value.
+struct line_counts {
+	uint32_t opens, commas;
+};
+
+static bool check_line(struct yaml_document *document, struct line_counts *counts, char octet,
+	struct config_pos pos)
+{
+	if (octet == '\n')
+		*counts = (struct line_counts){0, 0};
+	counts->opens += octet == '{' || octet == '[';
+	counts->commas += octet == ',';
+	if (counts->opens <= YAML_CONTAINERS && counts->commas <= YAML_LINE_VALUES)
+		return true;
+	mistakes_add(document->mistakes, pos,
+		"found more than %d %s on this line: expected fewer, or line ends between them",
+		counts->commas > YAML_LINE_VALUES ? YAML_LINE_VALUES : YAML_CONTAINERS,
+		counts->commas > YAML_LINE_VALUES ? "values" : "lists and maps");
+	return false;
+}
+
+// Octets that libfyaml would pass over in silence or stop at, and lines that it would choke on.
 static bool check_octets(struct yaml_document *document, const char *text, size_t len)
 {
+	struct line_counts counts = {0, 0};
 	struct config_pos pos = {1, 1};
 	const char *end = text + len;
 
@@ -372,6 +414,8 @@ static bool check_octets(struct yaml_document *document, const char *text, size_
 				"found a YAML directive (%%): expected a key");
 			return false;
 		}
+		if (!check_line(document, &counts, *text, pos))
+			return false;
 		pos = *text == '\n' ? (struct config_pos){pos.line + 1, 1}
 				    : (struct config_pos){pos.line, pos.column + 1};
 		text += octets;
@@ -384,6 +428,7 @@ void yaml_parse(struct yaml_document *document, const char *text, size_t len)
 	const uint32_t before = document->mistakes->count;
 
 	document->root = NULL;
+	document->containers = document->count = 0;
 	document->broken = !check_octets(document, text, len);
 	if (document->broken)
 		return;

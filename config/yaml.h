@@ -2,11 +2,11 @@
 //
 // Plain data only: no anchors, aliases, tags, directives, keys that are not scalars, or second documents; each is a mistake.
 // A syntax error would hide the rest of the file, so then every top-level key is parsed by itself, and one broken
-// key leaves the others readable.
+// key leaves the others readable. A text that has too much of something is refused where it has it, and not read on.
 //
 // Thread:  any; no globals.
 // Memory:  nodes from one arena, texts from another, so that the tree can go and the texts stay.
-// Blocks:  never.
+// Blocks:  never. Bugs: libfyaml keeps all of a line that begins with { or [, 450 octets a value; JSON with line ends costs 70.
 
 #pragma once
 
@@ -26,6 +26,11 @@ enum yaml_kind {
 enum {
 	YAML_FILE_OCTETS = 64 << 20, // a longer text is refused by the caller
 	YAML_DEPTH = 16,
+	YAML_CONTAINERS =
+		16384,        // lists and maps; what the schema allows in all is less than 14,000
+	YAML_NODES = 5000000, // with single values; the largest list has 4,000,000
+	YAML_LINE_VALUES = 2000000, // commas on one line, which libfyaml may keep whole: see Bugs
+	YAML_PARTS = 1000, // top-level keys that are parsed each by itself after a syntax error
 	YAML_NODE_OCTETS = 256, // arena for each octet of text: a node, in at most three runs
 	YAML_TEXT_OCTETS = 12,  // the same for texts, which grow by escapes and their NUL
 };
@@ -45,8 +50,9 @@ struct yaml_node {
 struct yaml_document {
 	struct arena *nodes, *texts;
 	struct mistakes *mistakes;
-	struct yaml_node *root; // a map
-	bool broken;            // a syntax error: keys may be missing
+	struct yaml_node *root;     // a map
+	uint32_t containers, count; // lists and maps so far; all nodes
+	bool broken;                // a syntax error, or too much of something: keys may be missing
 };
 
 // Parse text (with a final NUL at text[len]) into document->root. Every mistake is added; *document has its arenas and

@@ -387,6 +387,65 @@ static void test_config_defaults_are_those_of_the_schema(void **state)
 	config_free(config);
 }
 
+// head and count times each, then loaded.
+static void load_many(
+	const char *head, const char *each, size_t count, struct config_text_mistakes *mistakes)
+{
+	char *text = malloc(strlen(head) + count * strlen(each) + 1);
+
+	assert_non_null(text);
+	char *at = stpcpy(text, head);
+
+	for (size_t i = 0; i < count; i++)
+		at = stpcpy(at, each);
+	assert_null(config_text_load(text, mistakes));
+	free(text);
+}
+
+static bool has_mistake(
+	const struct config_text_mistakes *mistakes, uint32_t line, const char *message)
+{
+	for (unsigned i = 0; i < mistakes->count && i < 32; i++) {
+		if (mistakes->pos[i].line == line && strstr(mistakes->messages[i], message) != NULL)
+			return true;
+	}
+	config_text_print(mistakes);
+	return false;
+}
+
+// Refused where there are too many, and not only when all have been read.
+static void test_config_endless_lists_are_refused_on_the_way(void **state)
+{
+	struct config_text_mistakes mistakes;
+
+	(void)state;
+	// The root, the list, and three for each line: the last that fits is in line 2 + 5461.
+	load_many("spool: /s\nvirtual_servers:\n",
+		"- {name: a, listen: [10.12.170.5], local_domains: [neulan.net]}\n", 100000,
+		&mistakes);
+	assert_true(has_mistake(&mistakes, 2 + 5461, "found more than 16384 lists and maps"));
+	assert_true(has_mistake(&mistakes, 3, "virtual_servers: found 5461: expected 1 to 64"));
+	assert_int_equal(mistakes.count, 2);
+	load_many("spool: /s\nvirtual_servers: [", "[], ", 1000000, &mistakes);
+	assert_true(has_mistake(&mistakes, 2, "found more than 16384 lists and maps on this line"));
+	load_many("{spool: /s, routes: [", "'1',", 2100000, &mistakes);
+	assert_true(has_mistake(&mistakes, 1, "found more than 2000000 values on this line"));
+	load_many("spool: /s\nroutes: [\n", "  1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,\n", 260000,
+		&mistakes);
+	assert_true(has_mistake(&mistakes, 2 + 250000, "found more than 5000000 values"));
+}
+
+// A slip makes each line a key of its own: a parser for each is too much.
+static void test_config_syntax_error_before_a_million_keys_is_quick(void **state)
+{
+	struct config_text_mistakes mistakes;
+
+	(void)state;
+	load_many("routes: [\n", "1,\n", 1000000, &mistakes);
+	assert_true(has_mistake(&mistakes, 2, "YAML syntax error"));
+	assert_true(has_mistake(&mistakes, 1001, "found more than 1000 keys after a syntax error"));
+}
+
 static void test_config_a_million_prefixes_load_in_seconds(void **state)
 {
 	enum {
@@ -462,6 +521,8 @@ int main(void)
 		cmocka_unit_test(test_config_syntax_error_does_not_hide_other_keys),
 		cmocka_unit_test(test_config_thousands_of_mistakes_end_with_a_count),
 		cmocka_unit_test(test_config_empty_and_wrong_files_are_mistakes),
+		cmocka_unit_test(test_config_endless_lists_are_refused_on_the_way),
+		cmocka_unit_test(test_config_syntax_error_before_a_million_keys_is_quick),
 		cmocka_unit_test(test_config_a_million_prefixes_load_in_seconds),
 		cmocka_unit_test(test_config_defaults_are_those_of_the_schema),
 		cmocka_unit_test(test_config_example_is_the_reference_deployment),
