@@ -17,7 +17,7 @@ enum {
 // What a connection waits for.
 enum admin_state {
 	ADMIN_READING, // the end of the request
-	ADMIN_ASKING,  // the deliverer
+	ADMIN_ASKING,  // the deliverer, or the end of a reload
 	ADMIN_WRITING, // the peer to take the response
 	ADMIN_CLOSING, // libuv to let go of the handles
 };
@@ -29,7 +29,8 @@ struct admin_conn {
 	uv_timer_t timer;
 	uv_write_t write;
 	int open_handles;
-	json_t *values; // ASKING: to be put together with the answer; or NULL
+	json_t *values;                   // ASKING: to be put together with the answer; or NULL
+	struct admin_verb_reload *reload; // ASKING: what is waited for; or NULL: the deliverer
 	char *response;
 	size_t used;
 	char request[ADMIN_REQUEST_OCTETS];
@@ -58,7 +59,9 @@ static void conn_close(struct admin_conn *conn)
 {
 	if (conn->state == ADMIN_CLOSING)
 		return;
-	if (conn->state == ADMIN_ASKING)
+	if (conn->state == ADMIN_ASKING && conn->reload != NULL)
+		admin_verb_forget(conn->reload);
+	else if (conn->state == ADMIN_ASKING)
 		deliver_link_forget(conn->admin->parts.deliver, conn);
 	conn->state = ADMIN_CLOSING;
 	for (int i = 0; i < ADMIN_CONNECTIONS; i++)
@@ -124,10 +127,22 @@ static void on_deliver_answer(void *user, const char *text, size_t octets, const
 	json_decref(root);
 }
 
+static void on_reloaded(void *user, struct admin_answer *answer)
+{
+	struct admin_conn *conn = user;
+
+	conn->state = ADMIN_WRITING;
+	conn->reload = NULL;
+	respond(conn, admin_request_response(answer->exit, answer->text, answer->data));
+	free(answer->text);
+}
+
 static void serve(struct admin_conn *conn, struct slice line)
 {
-	struct admin_call call = {
-		.parts = &conn->admin->parts, .later = on_deliver_answer, .later_user = conn};
+	struct admin_call call = {.parts = &conn->admin->parts,
+		.later = on_deliver_answer,
+		.reloaded = on_reloaded,
+		.later_user = conn};
 	struct admin_request request;
 	char why[ADMIN_REQUEST_WHY_MAX];
 	bool answered;
@@ -142,6 +157,7 @@ static void serve(struct admin_conn *conn, struct slice line)
 	if (!answered) {
 		conn->state = ADMIN_ASKING;
 		conn->values = call.answer.data;
+		conn->reload = call.reload;
 		uv_timer_stop(&conn->timer); // the question has a time-out of its own
 		return;
 	}
@@ -247,6 +263,7 @@ struct admin *admin_new(uv_loop_t *loop, int listen_fd, const struct admin_parts
 		return NULL;
 	}
 	admin->parts = *parts;
+	admin->parts.loop = loop;
 	admin->server.data = admin;
 	if (uv_pipe_open(&admin->server, listen_fd) == 0 &&
 		uv_listen((uv_stream_t *)&admin->server, BACKLOG, on_connection) == 0)

@@ -7,7 +7,7 @@
 //
 // Thread:  the control thread.
 // Memory:  ADMIN_CONNECTIONS * ADMIN_REQUEST_OCTETS, and responses.
-// Blocks:  reload compiles; everything else returns at once or answers later.
+// Blocks:  never: what takes time is answered later.
 
 #pragma once
 
@@ -33,6 +33,7 @@ struct admin_parts {
 	struct log *log;
 	struct deliver_link *deliver;
 	int supervisor_link; // for stop; -1: none
+	uv_loop_t *loop;     // set by admin_new()
 };
 
 struct admin;

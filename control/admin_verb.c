@@ -162,55 +162,88 @@ static bool verb_vserver(struct admin_call *call)
 
 // --- reload, stop, log ---
 
-struct mistakes {
-	FILE *out;
+// A reload that compiles beside the loop, and who waits for it.
+struct admin_verb_reload {
+	admin_verb_reloaded_fn *reloaded;
+	void *user; // NULL: nobody any more
+	FILE *out;  // into text
+	char *text;
+	size_t octets;
 	json_t *list;
 };
 
 static void take_mistake(void *user, const char *path, struct config_pos pos, const char *message)
 {
-	struct mistakes *mistakes = user;
+	struct admin_verb_reload *r = user;
 
-	if (json_array_size(mistakes->list) >= MISTAKES_MAX)
+	if (json_array_size(r->list) >= MISTAKES_MAX)
 		return;
 	if (pos.line != 0)
-		fprintf(mistakes->out, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
+		fprintf(r->out, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
 	else
-		fprintf(mistakes->out, "%s: %s\n", path, message);
-	json_array_append_new(mistakes->list,
-		json_pack("{s:s, s:i, s:i, s:s}", "file", path, "line", (int)pos.line, "column",
-			(int)pos.column, "message", message));
+		fprintf(r->out, "%s: %s\n", path, message);
+	json_array_append_new(
+		r->list, json_pack("{s:s, s:i, s:i, s:s}", "file", path, "line", (int)pos.line,
+				 "column", (int)pos.column, "message", message));
+}
+
+static void reloading_free(struct admin_verb_reload *r)
+{
+	if (r->out != NULL)
+		fclose(r->out);
+	free(r->text);
+	json_decref(r->list);
+	free(r);
+}
+
+static void on_reloaded(void *user, uint64_t epoch)
+{
+	struct admin_verb_reload *r = user;
+	struct admin_call call = {0};
+
+	if (epoch == 0) {
+		fflush(r->out);
+		call.answer.data = json_pack("{s:O}", "mistakes", r->list);
+		say(&call, 1, "%snothing was changed\n", r->text);
+	} else {
+		call.answer.data = json_pack("{s:I}", "epoch", (json_int_t)epoch);
+		say(&call, 0, "policy epoch %llu is running", (unsigned long long)epoch);
+	}
+	if (r->user != NULL) {
+		r->reloaded(r->user, &call.answer);
+	} else {
+		free(call.answer.text);
+		json_decref(call.answer.data);
+	}
+	reloading_free(r);
 }
 
 static bool verb_reload(struct admin_call *call)
 {
-	struct mistakes mistakes = {.list = json_array()};
-	char *text = NULL;
-	size_t octets;
-	uint64_t epoch;
+	struct reload_events events = {take_mistake, on_reloaded, NULL};
+	struct admin_verb_reload *r;
 
-	if (!has_only(call, "file")) {
-		json_decref(mistakes.list);
+	if (!has_only(call, "file"))
 		return true;
-	}
-	mistakes.out = open_memstream(&text, &octets);
-	if (mistakes.out == NULL) {
-		json_decref(mistakes.list);
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
 		return say(call, 1, "no memory");
+	*r = (struct admin_verb_reload){
+		.reloaded = call->reloaded, .user = call->later_user, .list = json_array()};
+	r->out = open_memstream(&r->text, &r->octets);
+	events.user = r;
+	if (r->out != NULL && reload_start(call->parts->reload, call->parts->loop,
+				      text_arg(call, "file"), -1, &events)) {
+		call->reload = r;
+		return false;
 	}
-	epoch = reload_from_path(
-		call->parts->reload, text_arg(call, "file"), take_mistake, &mistakes);
-	fclose(mistakes.out);
-	if (epoch == 0) {
-		call->answer.data = json_pack("{s:o}", "mistakes", mistakes.list);
-		say(call, 1, "%snothing was changed\n", text);
-		free(text);
-		return true;
-	}
-	free(text);
-	json_decref(mistakes.list);
-	call->answer.data = json_pack("{s:I}", "epoch", (json_int_t)epoch);
-	return say(call, 0, "policy epoch %llu is running", (unsigned long long)epoch);
+	reloading_free(r);
+	return say(call, 1, "another reload is under way: try again when it has ended");
+}
+
+void admin_verb_forget(struct admin_verb_reload *reload)
+{
+	reload->user = NULL;
 }
 
 static bool verb_stop(struct admin_call *call)

@@ -2,7 +2,7 @@
 //
 // Thread:  the control thread.
 // Memory:  the answer is the caller's.
-// Blocks:  reload compiles; everything else returns at once.
+// Blocks:  never.
 
 #pragma once
 
@@ -18,18 +18,26 @@ struct admin_answer {
 	json_t *data; // owned or NULL
 };
 
+// answer: text and data are the callee's.
+typedef void admin_verb_reloaded_fn(void *user, struct admin_answer *answer);
+
 struct admin_call {
 	const struct admin_parts *parts;
 	json_t *args; // not changed, but jansson walks no const object
 	// For verbs the deliverer answers: handed to deliver_link_ask().
 	deliver_link_answer_fn *later;
-	void *later_user;
+	admin_verb_reloaded_fn *reloaded; // the end of a reload
+	void *later_user;                 // of both
+	struct admin_verb_reload *reload; // set when call->reloaded will be called
 	struct admin_answer answer;
 };
 
-// True: call->answer holds the answer. False: call->later will be called; what is in call->answer.data already is to be put
+// True: call->answer holds the answer. False: call->later or call->reloaded will be called; what is in call->answer.data already is to be put
 // together with the deliverer's data by admin_verb_merge().
 bool admin_verb_run(struct admin_call *call, const char *verb);
+
+// later_user is gone: the reload goes on and tells nobody.
+void admin_verb_forget(struct admin_verb_reload *reload);
 
 // Add data (may be NULL: the deliverer did not answer) to the values of `get`; the text for people, malloc'd.
 char *admin_verb_merge(json_t *values, json_t *data);

@@ -63,6 +63,7 @@ struct edge_process {
 	uv_async_t spooler_wake;
 	uint64_t drain_until_ms; // 0: running
 	uint64_t ticks;
+	int reload_memfd; // came by SIGHUP while another reload was under way; -1: none
 };
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
@@ -219,15 +220,33 @@ static void begin_drain(struct edge_process *p)
 
 // ---- The control thread's loop
 
-// memfd: the file as the supervisor, who may read it, has read it.
-static void reload_running(struct edge_process *p, int memfd)
+static void on_reloaded(void *user, uint64_t epoch)
 {
-	uint64_t epoch = reload_from_memfd(p->reload, p->config_path, memfd, print_mistake, NULL);
-
+	(void)user;
 	if (epoch == 0)
 		fprintf(stderr, "postern-edge: reload refused, the running configuration stays\n");
 	else
 		fprintf(stderr, "postern-edge: reloaded, epoch %llu\n", (unsigned long long)epoch);
+}
+
+// The text as the supervisor, who may read it, has read it. One that came meanwhile is newer.
+static void begin_reload(struct edge_process *p)
+{
+	const struct reload_events events = {print_mistake, on_reloaded, NULL};
+	const int memfd = p->reload_memfd;
+
+	if (memfd < 0 || reload_is_under_way(p->reload))
+		return;
+	p->reload_memfd = -1;
+	(void)reload_start(p->reload, p->loop, p->config_path, memfd, &events);
+}
+
+static void want_reload(struct edge_process *p, int memfd)
+{
+	if (p->reload_memfd >= 0)
+		close(p->reload_memfd);
+	p->reload_memfd = memfd;
+	begin_reload(p);
 }
 
 static void on_link_record(struct edge_process *p, const struct child_link_record *record, int fd)
@@ -238,7 +257,7 @@ static void on_link_record(struct edge_process *p, const struct child_link_recor
 		deliver_link_attach(p->deliver, fd);
 		break;
 	case CHILD_LINK_RELOAD:
-		reload_running(p, fd);
+		want_reload(p, fd);
 		break;
 	case CHILD_LINK_STOP:
 		begin_drain(p);
@@ -306,6 +325,7 @@ static void on_tick(uv_timer_t *timer)
 	struct edge_process *p = timer->data;
 
 	take_spooler_events(p);
+	begin_reload(p);
 	inject_poll(p->inject);
 	port_watch_rules(&p->port_watch);
 	if (p->ticks++ % TICKS_PER_S == 0)
@@ -376,7 +396,7 @@ static void start_loop(struct edge_process *p)
 
 int main(int argc, char **argv)
 {
-	static struct edge_process process;
+	static struct edge_process process = {.reload_memfd = -1};
 	struct edge_process *p = &process;
 	struct config *config;
 	char why[EAL_WHY_OCTETS];

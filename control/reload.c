@@ -6,13 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "control/log_path.h"
 #include "control/restart.h"
 #include "policy/class_table.h"
 #include "supervise/child_link.h"
 #include "supervise/config_memfd.h"
+
+enum {
+	WORK_NICE = 19,
+};
 
 enum stage {
 	STAGE_RUNNING,
@@ -37,6 +43,24 @@ struct reload {
 	struct held *newest; // the running one; older ones behind it
 	unsigned count;      // retired ones
 	int supervisor_link;
+	struct attempt *attempt; // beside the loop; NULL: none
+};
+
+struct kept_mistake {
+	struct config_pos pos;
+	char *message;
+};
+
+// One reload: prepared by any thread, while nobody else touches it and newest stays; ended by the control thread.
+struct attempt {
+	struct reload *reload;
+	char *path;
+	int memfd;         // -1: path is to be read
+	struct held *held; // NULL: the mistakes say why
+	struct kept_mistake *mistakes;
+	size_t mistake_count, mistake_room;
+	struct reload_events events;
+	uv_work_t work;
 };
 
 static void held_free(struct held *held)
@@ -68,7 +92,7 @@ static void fill_services(struct held *held, uint32_t errors)
 }
 
 // Takes config and path over. NULL: no memory, everything was given back.
-static struct held *held_build(struct config *config, char *path, uint64_t epoch, uint32_t errors)
+static struct held *held_build(struct config *config, char *path, uint64_t epoch)
 {
 	struct held *held = calloc(1, sizeof(*held));
 
@@ -86,7 +110,6 @@ static struct held *held_build(struct config *config, char *path, uint64_t epoch
 		goto fail;
 	held->snapshot->class_table = held->class_table;
 	held->policy.snapshot = held->snapshot;
-	fill_services(held, errors);
 	return held;
 fail:
 	held_free(held);
@@ -126,6 +149,7 @@ static void publish(struct reload *reload, struct held *held)
 {
 	struct held *before = reload->newest;
 
+	fill_services(held, atomic_load(&reload->edge->tunables.errors));
 	held->stage = STAGE_RUNNING;
 	held->older = before;
 	reload->newest = held;
@@ -149,7 +173,7 @@ enum err reload_init(
 {
 	char *path = strdup(config->path);
 	struct reload *r = calloc(1, sizeof(*r));
-	struct held *held = held_build(config, path, 1, LIMIT_ERRORS);
+	struct held *held = held_build(config, path, 1);
 
 	*reload = NULL;
 	if (r == NULL || held == NULL || path == NULL) {
@@ -175,45 +199,93 @@ enum err reload_init(
 	return ERR_OK;
 }
 
-static void say(config_mistake_fn *mistake, void *user, const char *path, const char *message)
+// ---- One attempt
+
+static void keep_mistake(void *user, const char *path, struct config_pos pos, const char *message)
 {
-	mistake(user, path, (struct config_pos){0, 0}, message);
+	struct attempt *a = user;
+
+	(void)path;
+	if (a->mistake_count == a->mistake_room) {
+		const size_t room = a->mistake_room * 2 + 16;
+		struct kept_mistake *more = realloc(a->mistakes, room * sizeof(*more));
+
+		if (more == NULL)
+			return;
+		a->mistakes = more;
+		a->mistake_room = room;
+	}
+	a->mistakes[a->mistake_count++] = (struct kept_mistake){pos, strdup(message)};
 }
 
-// The text is checked against the running configuration and compiled; NULL: said why.
-static struct held *prepare(
-	struct reload *reload, const char *path, int memfd, config_mistake_fn *mistake, void *user)
+static void say(struct attempt *a, const char *message)
 {
-	struct held *held;
-	char *own_path = strdup(path);
-	struct config *config;
+	keep_mistake(a, a->path, (struct config_pos){0, 0}, message);
+}
 
-	if (own_path == NULL)
-		return NULL;
-	config = config_load(own_path, memfd, mistake, user);
-	if (config == NULL || restart_needed(reload->newest->config, config, mistake, user) > 0 ||
-		log_path_check(reload->newest->config, config, mistake, user) > 0) {
-		if (config != NULL)
-			config_free(config);
-		free(own_path);
-		return NULL;
+static struct attempt *attempt_new(struct reload *reload, const char *path, int memfd)
+{
+	struct attempt *a = calloc(1, sizeof(*a));
+
+	assert(a != NULL);
+	a->reload = reload;
+	a->path = strdup(path != NULL ? path : reload->newest->path);
+	assert(a->path != NULL);
+	a->memfd = memfd;
+	if (reload->count >= RELOAD_HELD_MAX)
+		say(a, "earlier policies are still in use by some worker: try again later");
+	return a;
+}
+
+static void attempt_free(struct attempt *a)
+{
+	for (size_t i = 0; i < a->mistake_count; i++)
+		free(a->mistakes[i].message);
+	free(a->mistakes);
+	free(a->path);
+	if (a->memfd >= 0)
+		close(a->memfd);
+	free(a);
+}
+
+static bool attempt_read(struct attempt *a)
+{
+	char why[160];
+
+	if (a->memfd < 0)
+		a->memfd = config_memfd_read(a->path);
+	if (a->memfd >= 0)
+		return true;
+	snprintf(why, sizeof(why), "cannot read: %s%s", strerror(-a->memfd),
+		a->memfd == -EACCES
+			? " (postern-edge is not root; SIGHUP to posternd reads it as root)"
+			: "");
+	say(a, why);
+	return false;
+}
+
+// Read, checked against the running configuration, compiled. By any thread: newest is not retired while an attempt is made.
+static void attempt_prepare(struct attempt *a)
+{
+	const struct held *running = a->reload->newest;
+	struct config *config = NULL;
+	char *path = NULL;
+
+	if (a->mistake_count == 0 && attempt_read(a))
+		config = config_load(a->path, a->memfd, keep_mistake, a);
+	if (config == NULL)
+		return;
+	if (restart_needed(running->config, config, keep_mistake, a) > 0 ||
+		log_path_check(running->config, config, keep_mistake, a) > 0) {
+		config_free(config);
+		return;
 	}
-	held = held_build(config, own_path, reload->newest->snapshot->epoch + 1,
-		atomic_load(&reload->edge->tunables.errors));
-	if (held == NULL) {
-		say(mistake, user, path,
-			"not enough memory for the lookup table: raise dataplane.memory, which "
-			"needs a restart");
-		return NULL;
-	}
-	if (!assign_slots(reload->edge, held)) {
-		say(mistake, user, path,
-			"too many virtual servers came and went since the start: a restart is "
-			"needed");
-		held_free(held);
-		return NULL;
-	}
-	return held;
+	path = strdup(a->path);
+	assert(path != NULL);
+	a->held = held_build(config, path, running->snapshot->epoch + 1);
+	if (a->held == NULL)
+		say(a, "not enough memory for the lookup table: raise dataplane.memory, which "
+		       "needs a restart");
 }
 
 // A key the operator set by hand keeps its value until the file says another.
@@ -226,50 +298,109 @@ static void follow_tunables(
 		atomic_store(&edge->tunables.syn_cookies, now->dataplane.syn_cookies);
 }
 
-uint64_t reload_from_memfd(
-	struct reload *reload, const char *path, int memfd, config_mistake_fn *mistake, void *user)
+static void tell_supervisor(const struct reload *reload, int memfd)
 {
-	const struct config *before = reload->newest->config;
-	struct held *held;
-
-	assert(path != NULL);
-	if (reload->count >= RELOAD_HELD_MAX) {
-		say(mistake, user, path,
-			"earlier policies are still in use by some worker: try again later");
-		close(memfd);
-		return 0;
-	}
-	held = prepare(reload, path, memfd, mistake, user);
-	if (held == NULL) {
-		close(memfd);
-		return 0;
-	}
-	publish(reload, held);
-	follow_tunables(reload->edge, before, held->config);
 	if (reload->supervisor_link >= 0 &&
 		child_link_send(reload->supervisor_link, CHILD_LINK_CONFIG, memfd) < 0)
 		fprintf(stderr,
 			"postern-edge: the supervisor does not take the new configuration\n");
-	close(memfd);
-	return held->snapshot->epoch;
+}
+
+// Publish what was prepared. The epoch, or 0.
+static uint64_t attempt_publish(struct attempt *a)
+{
+	struct reload *reload = a->reload;
+	const struct config *before = reload->newest->config;
+
+	if (a->held == NULL)
+		return 0;
+	if (!assign_slots(reload->edge, a->held)) {
+		say(a, "too many virtual servers came and went since the start: a restart is "
+		       "needed");
+		held_free(a->held);
+		return 0;
+	}
+	publish(reload, a->held);
+	follow_tunables(reload->edge, before, a->held->config);
+	tell_supervisor(reload, a->memfd);
+	return a->held->snapshot->epoch;
+}
+
+static void tell_mistakes(const struct attempt *a, config_mistake_fn *mistake, void *user)
+{
+	for (size_t i = 0; i < a->mistake_count; i++)
+		mistake(user, a->path, a->mistakes[i].pos,
+			a->mistakes[i].message != NULL ? a->mistakes[i].message : "no memory");
+}
+
+uint64_t reload_from_memfd(
+	struct reload *reload, const char *path, int memfd, config_mistake_fn *mistake, void *user)
+{
+	struct attempt *a = attempt_new(reload, path, memfd);
+	uint64_t epoch;
+
+	assert(reload->attempt == NULL);
+	attempt_prepare(a);
+	epoch = attempt_publish(a);
+	tell_mistakes(a, mistake, user);
+	attempt_free(a);
+	return epoch;
 }
 
 uint64_t reload_from_path(
 	struct reload *reload, const char *path, config_mistake_fn *mistake, void *user)
 {
-	const char *file = path != NULL ? path : reload->newest->path;
-	int memfd = config_memfd_read(file);
-	char why[160];
-
-	if (memfd >= 0)
-		return reload_from_memfd(reload, file, memfd, mistake, user);
-	snprintf(why, sizeof(why), "cannot read: %s%s", strerror(-memfd),
-		memfd == -EACCES
-			? " (postern-edge is not root; SIGHUP to posternd reads it as root)"
-			: "");
-	say(mistake, user, file, why);
-	return 0;
+	return reload_from_memfd(reload, path, -1, mistake, user);
 }
+
+// ---- Beside the loop
+
+// A worker's CPU may be the only other one: this thread of libuv's takes what the worker leaves.
+static void on_work(uv_work_t *work)
+{
+	struct attempt *a = work->data;
+
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), WORK_NICE);
+	attempt_prepare(a);
+}
+
+static void on_worked(uv_work_t *work, int status)
+{
+	struct attempt *a = work->data;
+	const uint64_t epoch = status == 0 ? attempt_publish(a) : 0;
+
+	a->reload->attempt = NULL;
+	tell_mistakes(a, a->events.mistake, a->events.user);
+	a->events.done(a->events.user, epoch);
+	attempt_free(a);
+}
+
+bool reload_start(struct reload *reload, uv_loop_t *loop, const char *path, int memfd,
+	const struct reload_events *events)
+{
+	struct attempt *a;
+
+	if (reload->attempt != NULL) {
+		if (memfd >= 0)
+			close(memfd);
+		return false;
+	}
+	a = attempt_new(reload, path, memfd);
+	a->events = *events;
+	a->work.data = a;
+	reload->attempt = a;
+	const int queued = uv_queue_work(loop, &a->work, on_work, on_worked);
+
+	assert(queued == 0); // fails without a callback only
+	return true;
+}
+
+bool reload_is_under_way(const struct reload *reload)
+{
+	return reload->attempt != NULL;
+}
+
+// ---- The end of a policy
 
 static bool is_over(struct reload *reload, struct held *held, uint64_t log_passes)
 {

@@ -6,7 +6,7 @@
 //
 // Thread:  the control thread.
 // Memory:  configuration, snapshot and class table of the running policy and of up to RELOAD_HELD_MAX retired ones.
-// Blocks:  reads files, compiles; seconds for millions of entries. reload_collect() never blocks.
+// Blocks:  reload_init() reads files and compiles, which takes seconds for millions of entries; everything else returns at once.
 
 #pragma once
 
@@ -23,6 +23,7 @@ enum {
 };
 
 struct reload;
+typedef struct uv_loop_s uv_loop_t;
 
 // Publish config (taken over, also on failure) as epoch 1: slots and states of edge->vservers, tunables, edge->policy. edge->qsbr must be there.
 // supervisor_link: told of every later configuration (child_link.h); -1: nobody is told.
@@ -30,14 +31,30 @@ struct reload;
 MUST_CHECK enum err reload_init(
 	struct edge *edge, struct config *config, int supervisor_link, struct reload **reload);
 
-// Read path (NULL: the one before), check, compile, publish, hand the text to the supervisor. The epoch now running, or 0
-// after a mistake: all of them were reported and nothing has changed.
-uint64_t reload_from_path(
-	struct reload *reload, const char *path, config_mistake_fn *mistake, void *user);
+// What becomes of a reload, told on the loop's thread.
+struct reload_events {
+	config_mistake_fn *mistake; // each, before done
+	void (*done)(void *user,
+		uint64_t
+			epoch); // the epoch now running; 0: there were mistakes and nothing has changed
+	void *user;
+};
 
-// The same with a text that was read already (CHILD_LINK_RELOAD brings one); memfd is taken over.
+// Read (memfd -1: path; path NULL: the one before), check and compile on a thread of libuv's that yields to the workers; then
+// publish and hand the text to the supervisor. memfd is taken over.
+// False: another one is under way, and nothing will be told.
+bool reload_start(struct reload *reload, uv_loop_t *loop, const char *path, int memfd,
+	const struct reload_events *events);
+
+bool reload_is_under_way(const struct reload *reload);
+
+// For tests: the same here and now. The epoch now running, or 0.
 uint64_t reload_from_memfd(
 	struct reload *reload, const char *path, int memfd, config_mistake_fn *mistake, void *user);
+
+// For tests: likewise, by path.
+uint64_t reload_from_path(
+	struct reload *reload, const char *path, config_mistake_fn *mistake, void *user);
 
 // Take one step with retired policies. log_passes: how often all log rings were read so far (log_passes()).
 void reload_collect(struct reload *reload, uint64_t log_passes);
