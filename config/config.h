@@ -182,11 +182,11 @@ struct config_delivery {
 	const char *helo;      // default: fqdn of the first virtual server
 };
 
-// guarantees: only relays_without_login for now; nobody = empty list with mode ONLY.
+// nobody = empty list with mode ONLY; NONE: nothing is promised.
 struct config_guarantee {
 	const char *vserver;
 	struct config_pos pos; // of that name
-	struct config_list relays_without_login;
+	struct config_list relays_without_login, connects;
 };
 
 struct config {
@@ -200,6 +200,8 @@ struct config {
 	uint32_t port_count;
 	struct config_prefix *own_networks;
 	uint32_t own_network_count;
+	struct config_prefix *dynamic_pools; // addresses whose holders change
+	uint32_t dynamic_pool_count;
 	const char *spool; // directory, absolute
 	struct config_route *routes;
 	uint32_t route_count;

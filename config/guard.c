@@ -1,6 +1,7 @@
 #include "config/guard.h"
 
 #include <libpsl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config/value.h"
@@ -221,29 +222,113 @@ static const struct config_vserver *find_vserver(const struct config *config, co
 	return NULL;
 }
 
-static void check_promise(const struct guard *guard, const struct config_guarantee *guarantee,
-	const struct config_vserver *vserver)
+static bool takes_every_domain(const struct config_domain *domains, uint32_t count)
 {
-	const struct config_list *allowed = &guarantee->relays_without_login;
-	struct arena *arena =
-		arena_create(guard_octets(vserver) + sets_octets(allowed->prefix_count));
-	char text[VALUE_PREFIX_TEXT_MAX];
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(domains[i].name, "*") == 0)
+			return true;
+	}
+	return false;
+}
 
+// Who relays by the relay list, or by domains that are all domains there are: then it is whoever may connect. Where that is not
+// understood it has been refused already.
+static struct address_set relaying(struct arena *arena, const struct config_vserver *vserver)
+{
+	const bool every =
+		takes_every_domain(vserver->local_domains, vserver->local_domain_count) ||
+		takes_every_domain(vserver->relay_domains, vserver->relay_domain_count);
+
+	if (every && vserver->open_relay_understood)
+		return address_set_of_list(arena, &vserver->connections, address_set_all(arena));
+	return guard_relay_clients(arena, vserver);
+}
+
+static struct address_set connecting(struct arena *arena, const struct config_vserver *vserver)
+{
+	return address_set_of_list(arena, &vserver->connections, address_set_all(arena));
+}
+
+// What is promised of a virtual server: its clients of some kind are allowed ones.
+struct promise {
+	const struct config_list *allowed,
+		*by;             // by: the list of the virtual server that lets them in
+	const char *list, *what; // its key, and what they may
+	struct address_set (*clients)(struct arena *arena, const struct config_vserver *vserver);
+};
+
+// The longest entry of an only-list around an address; NULL: no entry is to blame alone.
+static const struct config_prefix *entry_around(const struct config_list *list, address_key key)
+{
+	const struct config_prefix *found = NULL;
+
+	for (uint32_t i = 0; list->mode == CONFIG_LIST_ONLY && i < list->prefix_count; i++) {
+		const struct config_prefix *entry = &list->prefixes[i];
+		struct address_range ranges[2];
+		const struct address_set set = {
+			ranges, address_set_ranges_of(&entry->addr, entry->len, ranges)};
+
+		if (address_set_has(set, key) && (found == NULL || entry->len > found->len))
+			found = entry;
+	}
+	return found;
+}
+
+static void break_promise(const struct guard *guard, const struct config_guarantee *guarantee,
+	const struct promise *promise, const struct first_prefix *first)
+{
+	const struct config_prefix *entry = entry_around(promise->by, address_key_of(&first->addr));
+	char prefix[VALUE_PREFIX_TEXT_MAX], example[IP_ADDR_TEXT_MAX], why[64] = "";
+
+	if (entry != NULL)
+		(void)snprintf(
+			why, sizeof(why), " (by %s on line %u)", promise->list, entry->pos.line);
+	else if (promise->by->pos.line != 0)
+		(void)snprintf(why, sizeof(why), " (by %s on line %u)", promise->list,
+			promise->by->pos.line);
+	mistakes_add(guard->mistakes, guarantee->pos,
+		"guarantee broken: clients of %s, %s for one, may %s virtual server %s%s",
+		value_prefix_print(&first->addr, first->len, prefix),
+		ip_addr_print(&first->addr, example), promise->what, guarantee->vserver, why);
+}
+
+static void check_promise(const struct guard *guard, const struct config_guarantee *guarantee,
+	const struct promise *promise, const struct config_vserver *vserver)
+{
+	struct arena *arena =
+		arena_create(guard_octets(vserver) + sets_octets(promise->allowed->prefix_count));
+	struct first_prefix first = {.len = 0};
+
+	if (promise->allowed->mode != CONFIG_LIST_ONLY) {
+		arena_free(arena);
+		return;
+	}
 	if (arena == NULL) {
 		mistakes_add(guard->mistakes, guarantee->pos, "no memory to check this guarantee");
 		return;
 	}
-	const struct address_set may =
-		address_set_of_prefixes(arena, allowed->prefixes, allowed->prefix_count);
+	const struct address_set may = address_set_of_prefixes(
+		arena, promise->allowed->prefixes, promise->allowed->prefix_count);
 	const struct address_set broken =
-		address_set_subtract(arena, guard_relay_clients(arena, vserver), may);
+		address_set_subtract(arena, promise->clients(arena, vserver), may);
 
-	if (first_prefix_of(broken, text))
-		mistakes_add(guard->mistakes, guarantee->pos,
-			"guarantee broken: clients of %s may relay through virtual server %s "
-			"without logging in (its relay list is on line %u)",
-			text, vserver->name, vserver->relay.pos.line);
+	if (broken.count > 0) {
+		address_set_each_prefix(broken, take_first, &first);
+		break_promise(guard, guarantee, promise, &first);
+	}
 	arena_free(arena);
+}
+
+static void check_promises(const struct guard *guard, const struct config_guarantee *guarantee,
+	const struct config_vserver *vserver)
+{
+	const struct promise relays = {&guarantee->relays_without_login, &vserver->relay, "relay",
+		"relay without logging in through", relaying};
+	const struct promise connects = {&guarantee->connects, &vserver->connections, "connections",
+		"connect to", connecting};
+
+	check_promise(guard, guarantee, &relays, vserver);
+	check_promise(guard, guarantee, &connects, vserver);
 }
 
 static void check_guarantee(const struct guard *guard, const struct config_guarantee *guarantee)
@@ -252,13 +337,18 @@ static void check_guarantee(const struct guard *guard, const struct config_guara
 		return;
 	const struct config_vserver *vserver = find_vserver(guard->config, guarantee->vserver);
 
-	if (vserver != NULL && guarantee->relays_without_login.mode == CONFIG_LIST_ONLY &&
-		reader_is_good(guard->reader, "guarantees"))
-		check_promise(guard, guarantee, vserver);
 	if (vserver == NULL && reader_is_good(guard->reader, "virtual_servers"))
 		mistakes_add(guard->mistakes, guarantee->pos,
 			"vserver: there is no virtual server %s: expected the name of one",
 			guarantee->vserver);
+	if (!reader_is_good(guard->reader, "guarantees"))
+		return;
+	if (guarantee->relays_without_login.mode == CONFIG_LIST_NONE &&
+		guarantee->connects.mode == CONFIG_LIST_NONE)
+		mistakes_add(guard->mistakes, guarantee->pos,
+			"this guarantees nothing: expected relays_without_login or connects");
+	else if (vserver != NULL)
+		check_promises(guard, guarantee, vserver);
 }
 
 void guard_check(const struct config *config, struct reader *reader)

@@ -70,6 +70,7 @@ static void note_start(enum schema_section section, void *base, struct config_po
 	case SCHEMA_SECTION_RELAY:
 	case SCHEMA_SECTION_LOG:
 	case SCHEMA_SECTION_GUARANTEED:
+	case SCHEMA_SECTION_GUARANTEED_CONNECT:
 	case SCHEMA_SECTION_COUNT:
 		break;
 	}

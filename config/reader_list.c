@@ -162,7 +162,10 @@ static void read_prefixes(struct reader *reader, const struct schema_row *row,
 {
 	struct config *config = base;
 
-	config->own_networks = prefixes_of(reader, row, node, &config->own_network_count);
+	if (row->offset == offsetof(struct config, own_networks))
+		config->own_networks = prefixes_of(reader, row, node, &config->own_network_count);
+	else
+		config->dynamic_pools = prefixes_of(reader, row, node, &config->dynamic_pool_count);
 }
 
 static void read_list(struct reader *reader, const struct schema_row *row,
@@ -186,7 +189,11 @@ static void read_guaranteed(struct reader *reader, const struct schema_row *row,
 	struct config_list *list = field_of(row, base);
 
 	if (node->kind == YAML_MAP) {
-		reader_read_map(reader, SCHEMA_SECTION_GUARANTEED, node, base);
+		reader_read_map(reader,
+			row->offset == offsetof(struct config_guarantee, connects)
+				? SCHEMA_SECTION_GUARANTEED_CONNECT
+				: SCHEMA_SECTION_GUARANTEED,
+			node, base);
 		return;
 	}
 	if (node->kind == YAML_LIST || strcmp(node->text, "nobody") != 0) {

@@ -24,7 +24,8 @@
 	SECTION(RELAY, "virtual_servers[].relay")                                                  \
 	SECTION(LOG, "virtual_servers[].log")                                                      \
 	SECTION(GUARANTEE, "guarantees[]")                                                         \
-	SECTION(GUARANTEED, "guarantees[].relays_without_login")
+	SECTION(GUARANTEED, "guarantees[].relays_without_login")                                   \
+	SECTION(GUARANTEED_CONNECT, "guarantees[].connects")
 
 enum schema_section {
 #define SECTION(name, path) SCHEMA_SECTION_##name,

@@ -11,7 +11,8 @@ enum {
 };
 
 struct risk {
-	const struct config *config;
+	const struct snapshot *snapshot;
+	const struct snapshot_vserver *snapshot_vserver;
 	const struct config_vserver *vserver;
 	struct address_set set;
 	json_t *texts;
@@ -31,11 +32,23 @@ __attribute__((format(printf, 3, 4))) static void say(
 	}
 	va_start(arguments, format);
 	if (pos.line != 0)
-		used = snprintf(text, sizeof(text), "%.255s:%u:%u: ", risk->config->path, pos.line,
-			pos.column);
+		used = snprintf(text, sizeof(text), "%.255s:%u:%u: ", risk->snapshot->config->path,
+			pos.line, pos.column);
 	vsnprintf(text + used, sizeof(text) - (size_t)used, format, arguments);
 	va_end(arguments);
 	json_array_append_new(risk->texts, json_string(text));
+}
+
+// The longest entry of the relay list around an address, or the list.
+static struct config_pos entry_pos(const struct risk *risk, const struct ip_addr *addr)
+{
+	const struct snapshot_vserver *v = risk->snapshot_vserver;
+	const struct config_prefix *entry =
+		risk->vserver->relay.mode == CONFIG_LIST_ONLY
+			? snapshot_entry_of(risk->snapshot, v->relay_list, addr)
+			: NULL;
+
+	return entry != NULL ? entry->pos : risk->vserver->relay.pos;
 }
 
 static void judge_mode(struct risk *risk, const char *key, const struct config_list *list)
@@ -45,6 +58,26 @@ static void judge_mode(struct risk *risk, const char *key, const struct config_l
 			"%s.all_except: everybody nobody thought of is let in, networks of the "
 			"future included",
 			key);
+}
+
+// What may relay of one range whose holders change, by an entry of the list where one is to blame.
+static void judge_pool(struct risk *risk, const struct config_prefix *pool)
+{
+	struct address_range ranges[2], run;
+	const unsigned count = address_set_ranges_of(&pool->addr, pool->len, ranges);
+	char text[IP_ADDR_TEXT_MAX];
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!address_set_first_in(risk->set, ranges[i], &run))
+			continue;
+		const struct ip_addr first = address_key_addr(run.first);
+
+		say(risk, entry_pos(risk, &first),
+			"relay: %s may relay and is in the dynamic pool %s (line %u): who has the "
+			"address next relays too",
+			ip_addr_print(&first, text), pool->text, pool->pos.line);
+		return;
+	}
 }
 
 // A list entry that connection control makes useless is not what somebody meant.
@@ -83,6 +116,7 @@ static void judge_domains(
 
 static void judge_relay(struct risk *risk)
 {
+	const struct config *config = risk->snapshot->config;
 	const struct config_vserver *v = risk->vserver;
 
 	if (v->open_relay_understood)
@@ -93,12 +127,15 @@ static void judge_relay(struct risk *risk)
 	judge_domains(risk, "local_domains", v->local_domains, v->local_domain_count);
 	judge_domains(risk, "relay_domains", v->relay_domains, v->relay_domain_count);
 	judge_useless(risk);
+	for (uint32_t i = 0; i < config->dynamic_pool_count; i++)
+		judge_pool(risk, &config->dynamic_pools[i]);
 }
 
 json_t *risk_json(const struct snapshot *snapshot, uint16_t vserver, enum reach_right right,
 	struct address_set set)
 {
-	struct risk risk = {.config = snapshot->config,
+	struct risk risk = {.snapshot = snapshot,
+		.snapshot_vserver = &snapshot->vservers[vserver],
 		.vserver = snapshot->vservers[vserver].config,
 		.set = set,
 		.texts = json_array()};

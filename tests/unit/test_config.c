@@ -508,6 +508,9 @@ static void test_config_example_is_the_reference_deployment(void **state)
 	assert_string_equal(config->routes[0].hops[0].host, "10.12.170.30");
 	assert_int_equal(config->guarantees[1].relays_without_login.mode, CONFIG_LIST_ONLY);
 	assert_int_equal(config->guarantees[1].relays_without_login.prefix_count, 0);
+	assert_int_equal(config->guarantees[1].connects.mode, CONFIG_LIST_NONE);
+	assert_int_equal(config->guarantees[2].connects.prefix_count, 2);
+	assert_int_equal(config->dynamic_pool_count, 1);
 	config_free(config);
 }
 

@@ -118,7 +118,7 @@ static const struct {
 	{"nobody", "guarantee broken: clients of 10.12.1.0/24"},
 	{"{only: [10.12.1.0/25]}", "guarantee broken: clients of 10.12.1.128/25"},
 	{"{only: []}", "guarantee broken: clients of 10.12.1.0/24"},
-	{"{only: [10.12.1.0/24]}", "guarantee broken: clients of 2001:db8:12::7 "},
+	{"{only: [10.12.1.0/24]}", "guarantee broken: clients of 2001:db8:12::7,"},
 	{"{only: [10.12.1.0/24, '2001:db8:12::/64']}", NULL},
 	{"{only: [10.12.1.0/25, 10.12.1.128/25, '::/0']}", NULL},
 };
@@ -140,6 +140,63 @@ static void test_guard_guarantee_is_judged_on_the_computed_set(void **state)
 			assert_true(says(&mistakes, guarantees[i].says));
 		else
 			assert_non_null(config);
+		config_free(config);
+	}
+}
+
+// Each on one virtual server whose lists begin on the line after its own.
+static const struct {
+	const char *server, *guarantee, *says; // NULL: holds
+} promises[] = {
+	{"relay: {only: [10.12.1.0/24]}", "relays_without_login: nobody",
+		"guarantee broken: clients of 10.12.1.0/24, 10.12.1.0 for one, may relay without "
+		"logging in through virtual server v (by relay on line 6)"},
+	{"connections: {only: [10.12.1.0/24]}", "connects: {only: [10.12.0.0/16]}", NULL},
+	{"connections: {only: [10.12.1.0/24, 192.0.2.1]}", "connects: {only: [10.12.0.0/16]}",
+		"clients of 192.0.2.1, 192.0.2.1 for one, may connect to virtual server v (by "
+		"connections on line 6)"},
+	{"connections: {all_except: [0.0.0.0/1]}", "connects: {only: ['::/0', 128.0.0.0/2]}",
+		"clients of 192.0.0.0/2, 192.0.0.0 for one"},
+	{"connections: {all_except: [0.0.0.0/0, '::/0']}", "connects: nobody", NULL},
+	{"relay: {only: []}", "connects: nobody", "clients of 0.0.0.0/0, 0.0.0.0 for one"},
+	{"relay: {only: []}", "connects: {only: [0.0.0.0/0]}", "clients of ::/0, :: for one"},
+	{"connections: {only: [10.12.1.0/24]}, relay_domains: ['*'], open_relay: i-understand",
+		"relays_without_login: nobody", "clients of 10.12.1.0/24"},
+	{"connections: {only: [10.12.1.0/24]}, local_domains: ['*'], open_relay: i-understand",
+		"relays_without_login: {only: [10.12.1.0/25]}", "clients of 10.12.1.128/25"},
+	{"relay: {only: [0.0.0.0/0]}, open_relay: i-understand",
+		"relays_without_login: {only: [0.0.0.0/1]}", "clients of 128.0.0.0/1"},
+	{"relay: {only: [10.12.1.1]}",
+		"connects: {only: [0.0.0.0/0, '::/0']}, "
+		"relays_without_login: nobody",
+		"clients of 10.12.1.1, 10.12.1.1 for one, may relay"},
+	{"relay: {only: []}", "",
+		"this guarantees nothing: expected relays_without_login or connects"},
+	{"relay: {only: []}", "connects: {}", "only"},
+	{"relay: {only: []}", "connects: everybody", "nobody"},
+};
+
+static void test_guard_promises_are_kept_or_the_breach_is_named(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(promises) / sizeof(promises[0]); i++) {
+		struct config_text_mistakes mistakes;
+		char text[2048];
+
+		(void)snprintf(text, sizeof(text),
+			HEAD OWN "virtual_servers:\n  - {name: v, listen: 10.12.170.5, %s}\n"
+				 "guarantees: [{vserver: v, %s}]\n",
+			promises[i].server, promises[i].guarantee);
+		struct config *config = config_text_load(text, &mistakes);
+
+		if (promises[i].says != NULL) {
+			assert_true(says(&mistakes, promises[i].says));
+			assert_int_equal(mistakes.count, 1);
+			assert_int_equal(mistakes.pos[0].line, 7);
+		} else {
+			config_text_print(&mistakes);
+			assert_non_null(config);
+		}
 		config_free(config);
 	}
 }
@@ -257,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_guard_closed_relay_is_accepted),
 		cmocka_unit_test(test_guard_own_networks_of_half_the_internet_are_refused),
 		cmocka_unit_test(test_guard_guarantee_is_judged_on_the_computed_set),
+		cmocka_unit_test(test_guard_promises_are_kept_or_the_breach_is_named),
 		cmocka_unit_test(test_guard_relay_clients_equal_the_policy),
 		cmocka_unit_test(test_guard_verdict_equals_brute_force),
 	};

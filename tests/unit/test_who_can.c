@@ -207,6 +207,20 @@ static void test_who_can_text_names_sets_and_risks(void **state)
 		REACH_RELAY, "relay.only: 10.2.0.0/16 may not connect, so it does not relay");
 }
 
+static void test_who_can_warns_of_addresses_that_change_hands(void **state)
+{
+	(void)state;
+	expect_text(SERVER "connections: {only: [10.1.0.0/16]}, relay: {only: [10.1.1.0/24]}}\n"
+			   "dynamic_pools: [10.1.2.0/24, 10.1.1.128/25, 10.0.0.0/8]\n",
+		REACH_RELAY,
+		"warning: /etc/postern/test.yaml:6:113: relay: 10.1.1.128 may relay and is in the "
+		"dynamic pool 10.1.1.128/25 (line 7): who has the address next relays too\n"
+		"  warning: /etc/postern/test.yaml:6:113: relay: 10.1.1.0 may relay and is in the "
+		"dynamic pool 10.0.0.0/8 ");
+	expect_text(SERVER "relay: {all_except: ['::/0']}}\ndynamic_pools: ['::/0', 10.0.0.0/8]\n",
+		REACH_RELAY, "relay: 10.0.0.0 may relay and is in the dynamic pool 10.0.0.0/8");
+}
+
 static void test_who_can_one_vserver_or_a_complaint(void **state)
 {
 	struct config *config = config_from_text_load(
@@ -262,6 +276,7 @@ int main(void)
 		cmocka_unit_test(test_who_can_every_address_of_a_small_universe_is_told_right),
 		cmocka_unit_test(test_who_can_edges_of_both_families_are_told_right),
 		cmocka_unit_test(test_who_can_text_names_sets_and_risks),
+		cmocka_unit_test(test_who_can_warns_of_addresses_that_change_hands),
 		cmocka_unit_test(test_who_can_one_vserver_or_a_complaint),
 		cmocka_unit_test(test_who_can_more_prefixes_than_are_listed_are_counted),
 	};
