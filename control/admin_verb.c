@@ -162,37 +162,61 @@ static bool verb_vserver(struct admin_call *call)
 
 // --- reload, stop, log ---
 
-// A reload that compiles beside the loop, and who waits for it.
-struct admin_verb_reload {
-	admin_verb_reloaded_fn *reloaded;
-	void *user; // NULL: nobody any more
-	FILE *out;  // into text
+// What is wrong with a file, as text and as data.
+struct told {
+	FILE *out; // into text
 	char *text;
 	size_t octets;
 	json_t *list;
 };
 
+// A reload that compiles beside the loop, and who waits for it.
+struct admin_verb_reload {
+	admin_verb_reloaded_fn *reloaded;
+	void *user; // NULL: nobody any more
+	struct told told;
+};
+
 static void take_mistake(void *user, const char *path, struct config_pos pos, const char *message)
+{
+	struct told *told = user;
+
+	if (json_array_size(told->list) >= MISTAKES_MAX)
+		return;
+	if (pos.line != 0)
+		fprintf(told->out, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
+	else
+		fprintf(told->out, "%s: %s\n", path, message);
+	json_array_append_new(
+		told->list, json_pack("{s:s, s:i, s:i, s:s}", "file", path, "line", (int)pos.line,
+				    "column", (int)pos.column, "message", message));
+}
+
+static void reload_mistake(void *user, const char *path, struct config_pos pos, const char *message)
 {
 	struct admin_verb_reload *r = user;
 
-	if (json_array_size(r->list) >= MISTAKES_MAX)
-		return;
-	if (pos.line != 0)
-		fprintf(r->out, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
-	else
-		fprintf(r->out, "%s: %s\n", path, message);
-	json_array_append_new(
-		r->list, json_pack("{s:s, s:i, s:i, s:s}", "file", path, "line", (int)pos.line,
-				 "column", (int)pos.column, "message", message));
+	take_mistake(&r->told, path, pos, message);
+}
+
+static bool told_open(struct told *told)
+{
+	told->list = json_array();
+	told->out = open_memstream(&told->text, &told->octets);
+	return told->list != NULL && told->out != NULL;
+}
+
+static void told_close(struct told *told)
+{
+	if (told->out != NULL)
+		fclose(told->out);
+	free(told->text);
+	json_decref(told->list);
 }
 
 static void reloading_free(struct admin_verb_reload *r)
 {
-	if (r->out != NULL)
-		fclose(r->out);
-	free(r->text);
-	json_decref(r->list);
+	told_close(&r->told);
 	free(r);
 }
 
@@ -202,9 +226,9 @@ static void on_reloaded(void *user, uint64_t epoch)
 	struct admin_call call = {0};
 
 	if (epoch == 0) {
-		fflush(r->out);
-		call.answer.data = json_pack("{s:O}", "mistakes", r->list);
-		say(&call, 1, "%snothing was changed\n", r->text);
+		fflush(r->told.out);
+		call.answer.data = json_pack("{s:O}", "mistakes", r->told.list);
+		say(&call, 1, "%snothing was changed\n", r->told.text);
 	} else {
 		call.answer.data = json_pack("{s:I}", "epoch", (json_int_t)epoch);
 		say(&call, 0, "policy epoch %llu is running", (unsigned long long)epoch);
@@ -220,7 +244,7 @@ static void on_reloaded(void *user, uint64_t epoch)
 
 static bool verb_reload(struct admin_call *call)
 {
-	struct reload_events events = {take_mistake, on_reloaded, NULL};
+	struct reload_events events = {reload_mistake, on_reloaded, NULL};
 	struct admin_verb_reload *r;
 
 	if (!has_only(call, "file"))
@@ -228,12 +252,11 @@ static bool verb_reload(struct admin_call *call)
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return say(call, 1, "no memory");
-	*r = (struct admin_verb_reload){
-		.reloaded = call->reloaded, .user = call->later_user, .list = json_array()};
-	r->out = open_memstream(&r->text, &r->octets);
+	r->reloaded = call->reloaded;
+	r->user = call->later_user;
 	events.user = r;
-	if (r->out != NULL && reload_start(call->parts->reload, call->parts->loop,
-				      text_arg(call, "file"), -1, &events)) {
+	if (told_open(&r->told) && reload_start(call->parts->reload, call->parts->loop,
+					   text_arg(call, "file"), -1, &events)) {
 		call->reload = r;
 		return false;
 	}
@@ -304,25 +327,24 @@ static bool verb_who_can_relay(struct admin_call *call)
 // NULL: call says why; its data are the mistakes, if the file could be read.
 static struct config *load_other(struct admin_call *call, const char *path)
 {
-	struct mistakes mistakes = {.list = json_array()};
 	const int memfd = config_memfd_read(path);
 	struct config *config = NULL;
-	char *text = NULL;
-	size_t octets;
+	struct told told = {0};
 
-	mistakes.out = open_memstream(&text, &octets);
-	if (memfd >= 0 && mistakes.out != NULL)
-		config = config_load(path, memfd, take_mistake, &mistakes);
-	if (memfd >= 0)
-		close(memfd);
-	if (mistakes.out != NULL)
-		fclose(mistakes.out);
-	if (memfd < 0)
+	if (memfd < 0) {
 		say(call, 2, "%s: cannot read: %s", path, strerror(-memfd));
-	else if (config == NULL)
-		say(call, 2, "%s", text != NULL ? text : "no memory");
-	free(text);
-	call->answer.data = json_pack("{s:o}", "mistakes", mistakes.list);
+		return NULL;
+	}
+	if (told_open(&told)) {
+		config = config_load(path, memfd, take_mistake, &told);
+		fflush(told.out);
+	}
+	close(memfd);
+	if (config == NULL) {
+		say(call, 2, "%s", told.text != NULL ? told.text : "no memory");
+		call->answer.data = json_pack("{s:O}", "mistakes", told.list);
+	}
+	told_close(&told);
 	return config;
 }
 
@@ -339,8 +361,6 @@ static bool verb_diff(struct admin_call *call)
 	config = load_other(call, path);
 	if (config == NULL)
 		return true;
-	json_decref(call->answer.data);
-	call->answer.data = NULL;
 	other = snapshot_build(config, 0);
 	if (other != NULL)
 		call->answer.data = policy_diff(

@@ -184,8 +184,12 @@ static uint32_t last_window(const struct turn_client *c)
 static void test_shrink_offers_little_and_answers_who_reads(void **state)
 {
 	struct turn_client *c = greeted("EHLO c\r\n");
+	char long_noop[510];
 
 	(void)state;
+	memset(long_noop, 'x', sizeof(long_noop));
+	memcpy(long_noop, "NOOP ", 5);
+	memcpy(long_noop + sizeof(long_noop) - 3, "\r\n", 3);
 	(void)turn_rig_say(c, "NOOP\r\n", "250");
 	assert_true(last_window(c) > 16384);
 	(void)turn_rig_say(c, to_data, "354");
@@ -197,8 +201,10 @@ static void test_shrink_offers_little_and_answers_who_reads(void **state)
 	// One by one, each when the one before has been read.
 	assert_non_null(strstr(c->text, "\r\n250 2.0.0 OK\r\n250 2.0.0 OK\r\n"));
 	assert_true(turn_rig_data(rig) >= 3);
-	// What was offered before is kept, and no more is offered.
-	assert_true(last_window(c) <= 2 * 65536);
+	// What was offered before is kept; when it is used up the window is small.
+	for (int i = 0; i < 150; i++)
+		(void)turn_rig_say(c, long_noop, "250 2.0.0 OK");
+	assert_in_range(last_window(c), 1, 4096);
 	give_blocks_back();
 	turn_rig_close(c);
 }
@@ -300,8 +306,9 @@ static void test_full_of_idle_sessions_new_ones_find_room_again(void **state)
 	}
 	assert_int_equal(raised(PRESSURE_COOKIES), cookies + 1);
 	assert_int_equal(raised(PRESSURE_REFUSE), refuse + 1);
-	assert_in_range(open, MOST - MOST / 32, MOST - MOST / 64 + 1);
-	assert_non_null(strstr(c->text, "220 "));
+	// One more than there is room for was made.
+	assert_int_equal(open, MOST - MOST / 64 + 1);
+	assert_int_equal(c->len, 0);
 	run_s(TIMEOUT_S / 2 + 1);
 	c = turn_rig_connect(rig, "10.12.170.21", "10.12.170.5");
 	run_s(4);
