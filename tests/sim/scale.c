@@ -201,6 +201,7 @@ int main(int argc, char **argv)
 	uint64_t limit = argc > 2 ? strtoull(argv[2], NULL, 10) << 20 : UINT64_MAX;
 	struct rig_size size = {.conns = (uint32_t)sessions + SPARE,
 		.blocks = 8192,
+		.mbufs = 16383, // more than both ends of the link hold
 		.eal_mib = (uint32_t)(256 + sessions * 700 / 1000000)};
 	uint64_t before, after;
 	double few, many;
