@@ -54,6 +54,7 @@ struct segment {
 	uint8_t part_count;
 	uint8_t nic_port;        // DPDK port it came from, or is to leave by
 	uint8_t ecn;             // SEGMENT_ECN_*, of the IP header
+	bool accurate_ecn;       // received: the AE bit of RFC 9768; never sent
 	uint32_t payload_octets; // sum of the parts
 	struct segment_options options;
 	struct slice parts[SEGMENT_PARTS]; // received segments have 0 or 1

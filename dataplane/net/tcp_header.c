@@ -72,6 +72,7 @@ enum drop tcp_header_parse(struct slice l4, struct segment *s)
 	s->seq = octets_get32(l4.at + 4);
 	s->ack = octets_get32(l4.at + 8);
 	s->flags = l4.at[13];
+	s->accurate_ecn = (l4.at[12] & 1) != 0;
 	s->window = octets_get16(l4.at + 14);
 	s->urgent = octets_get16(l4.at + 18);
 	s->payload_octets = (uint32_t)(l4.len - header);

@@ -102,6 +102,13 @@ enum {
 		262144, // default most octets unread on one connection; sets the scale we offer
 };
 
+// Explicit congestion notification (RFC 3168).
+enum tcp_ecn {
+	TCP_ECN_ANSWERED, // agreed to when a peer asks
+	TCP_ECN_ASKED,    // tcp_connect() asks as well; when its SYN is lost, no more
+	TCP_ECN_NEVER,
+};
+
 struct tcp_stack_config {
 	const struct tcp_app *app;
 	const struct tcp_env *env;
@@ -112,6 +119,7 @@ struct tcp_stack_config {
 	uint32_t send_buffer;    // octets; 0: TCP_SEND_BUFFER
 	uint32_t receive_window; // octets; 0: TCP_RECEIVE_WINDOW
 	uint32_t app_octets;     // application data behind each connection, see tcp_conn_app()
+	uint8_t ecn;             // enum tcp_ecn
 	bool reset_late_data; // octets that come after tcp_close() are answered by RST (RFC 9293 3.6.1)
 	struct siphash_key secret;
 };
@@ -121,6 +129,8 @@ struct tcp_counters {
 	uint64_t segments_in, segments_out, retransmits, fast_retransmits, timeouts, undone,
 		tail_probes, resets_out, resets_in;
 	uint64_t opened, closed, syns_in, table_full, no_buffer;
+	uint64_t ecn_marked,
+		ecn_cuts;    // segments that met congestion on their way; echoes that cut a window
 	uint64_t pushed_out; // handshakes that gave way to newer ones
 	uint64_t cookies_sent, cookies_taken,
 		cookies_bad; // SYN cookies that left, came back, and ACKs for no connection that were none

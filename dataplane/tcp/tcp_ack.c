@@ -2,6 +2,7 @@
 
 #include "base/seq.h"
 #include "tcp/tcp_congestion.h"
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_output.h"
 #include "tcp/tcp_recovery.h"
 #include "tcp/tcp_rto.h"
@@ -74,6 +75,8 @@ static bool take_delivery(struct tcp_conn *conn, const struct segment *s, uint64
 	}
 	if (conn->flight != 0)
 		tcp_recovery_on_ack(conn, s, &d, now_us);
+	else if (d.acked > 0 && tcp_ecn_is_echo(conn, s))
+		tcp_recovery_on_echo(conn, d.flight);
 	else
 		tcp_congestion_grow(conn, &d, now_us);
 	tcp_flight_close_if_done(conn);

@@ -87,16 +87,34 @@ void tcp_congestion_grow(struct tcp_conn *conn, const struct tcp_delivery *d, ui
 		conn->cwnd = tcp_cubic_grow(cubic, conn->cwnd, acked, &now);
 }
 
-void tcp_congestion_cut(struct tcp_conn *conn)
+// RFC 3168 6.1.2: of a cut the peer hears, whatever the reason was.
+static void tell(struct tcp_conn *conn)
+{
+	if (tcp_conn_has(conn, TCP_F_ECN))
+		conn->flags |= TCP_F_CWR_OWED;
+}
+
+void tcp_congestion_cut(struct tcp_conn *conn, uint32_t flight)
 {
 	struct tcp_flight *f = tcp_flight_of(conn);
-	uint32_t in_flight = smaller(conn->snd_max - conn->snd_una, conn->cwnd);
+	uint32_t in_flight = smaller(flight, conn->cwnd);
 
 	f->undo = (struct tcp_undo){.cwnd = conn->cwnd,
 		.ssthresh = conn->ssthresh,
 		.is_valid = true,
 		.cubic = f->cubic};
 	conn->ssthresh = tcp_cubic_cut(&f->cubic, conn->cwnd, in_flight, conn->snd_mss);
+	tell(conn);
+}
+
+void tcp_congestion_cut_unnoted(struct tcp_conn *conn, uint32_t flight)
+{
+	struct tcp_cubic forgotten = {0};
+
+	conn->ssthresh =
+		tcp_cubic_cut(&forgotten, conn->cwnd, smaller(flight, conn->cwnd), conn->snd_mss);
+	conn->cwnd = smaller(conn->cwnd, conn->ssthresh);
+	tell(conn);
 }
 
 void tcp_congestion_begin_repair(struct tcp_conn *conn)
@@ -134,7 +152,7 @@ void tcp_congestion_repair(struct tcp_conn *conn, const struct tcp_delivery *d, 
 
 void tcp_congestion_end_repair(struct tcp_conn *conn)
 {
-	if (tcp_flight_of(conn)->repair == TCP_REPAIR_FAST)
+	if (tcp_flight_of(conn)->repair != TCP_REPAIR_TIMEOUT)
 		conn->cwnd = conn->ssthresh;
 }
 
@@ -149,6 +167,7 @@ void tcp_congestion_undo(struct tcp_conn *conn, uint32_t acked)
 	struct tcp_flight *f = tcp_flight_of(conn);
 	uint32_t room = tcp_flight_pipe(conn) + smaller(acked, initial_window(conn));
 
+	conn->flags &= ~(uint32_t)TCP_F_CWR_OWED;
 	f->undo.is_valid = false;
 	f->cubic = f->undo.cubic;
 	conn->ssthresh = larger(

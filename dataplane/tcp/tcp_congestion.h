@@ -21,8 +21,11 @@ void tcp_congestion_on_limited(struct tcp_conn *conn);
 // Something arrived and nothing is being repaired, or a time-out is.
 void tcp_congestion_grow(struct tcp_conn *conn, const struct tcp_delivery *d, uint64_t now_us);
 
-// A loss was seen: ssthresh, and all that is needed to take it back.
-void tcp_congestion_cut(struct tcp_conn *conn);
+// A loss was seen, or congestion, when flight octets were out: ssthresh, and all that is needed to take it back.
+void tcp_congestion_cut(struct tcp_conn *conn, uint32_t flight);
+
+// Congestion was met by the one segment in flight, which is acknowledged by now.
+void tcp_congestion_cut_unnoted(struct tcp_conn *conn, uint32_t flight);
 
 // The cut is to be reached within a round trip.
 void tcp_congestion_begin_repair(struct tcp_conn *conn);

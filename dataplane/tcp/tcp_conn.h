@@ -61,6 +61,8 @@ enum tcp_flag {
 	TCP_F_SACK = 1 << 17,        // both sides agreed on it (RFC 2018)
 	TCP_F_DUE_PROBE = 1 << 18,   // TCP_DUE_PEER stands for a tail probe (tcp_rack.h)
 	TCP_F_DUE_REORDER = 1 << 19, // or for the end of the reordering window
+	TCP_F_ECE_OWED = 1 << 20,    // what we acknowledge is marked, until the peer says CWR
+	TCP_F_CWR_OWED = 1 << 21,    // the window was cut: what leaves next tells the peer
 	TCP_F_COOKIE = 1 << 22,      // made of a cookie: the first echo tells no round trip
 	TCP_F_ECN = 1 << 23,         // both sides agreed on it (RFC 3168)
 	TCP_F_DISCARD = 1 << 24,     // tcp_close(): input is discarded

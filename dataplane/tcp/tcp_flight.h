@@ -28,6 +28,7 @@ enum tcp_sent {
 // What is done about a loss.
 enum tcp_repair {
 	TCP_REPAIR_NONE,
+	TCP_REPAIR_ECN,     // nothing is lost, but a router was about to: only the window is cut
 	TCP_REPAIR_FAST,    // seen by SACK, RACK or duplicates
 	TCP_REPAIR_TIMEOUT, // seen by the RTO
 };
@@ -81,6 +82,11 @@ struct tcp_delivery {
 	uint32_t rtt_us;       // of the oldest segment acknowledged that left once
 	bool has_rtt, is_duplicate, has_sacks, was_again;
 };
+
+static inline bool tcp_flight_mends_loss(const struct tcp_flight *f)
+{
+	return f->repair == TCP_REPAIR_FAST || f->repair == TCP_REPAIR_TIMEOUT;
+}
 
 static inline struct tcp_flight *tcp_flight_of(const struct tcp_conn *conn)
 {

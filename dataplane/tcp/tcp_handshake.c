@@ -4,6 +4,7 @@
 #include "tcp/tcp_ack.h"
 #include "tcp/tcp_congestion.h"
 #include "tcp/tcp_cookie.h"
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_output.h"
 #include "tcp/tcp_recv.h"
 #include "tcp/tcp_rto.h"
@@ -17,21 +18,11 @@ enum {
 	DEFAULT_MSS_V6 = 1220,
 	TIMESTAMP_OCTETS = 12,
 	SCALE_MAX = 14, // RFC 7323 2.3
-
-	WE_DO = TCP_F_SCALE | TCP_F_TIMESTAMPS | TCP_F_SACK, // of the options a peer may ask for
 };
 
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
-}
-
-// Does the SYN or SYN-ACK ask for ECN (RFC 3168 6.1.1)? Another pattern is another protocol's, or a broken mirror of ours.
-static bool asks_for_ecn(const struct segment *s)
-{
-	uint8_t want = s->flags & SEGMENT_ACK ? SEGMENT_ECE : (uint8_t)(SEGMENT_ECE | SEGMENT_CWR);
-
-	return (s->flags & (SEGMENT_ECE | SEGMENT_CWR)) == want;
 }
 
 // The options of the peer's SYN against what we do.
@@ -53,9 +44,8 @@ static struct tcp_offer offer_of(const struct tcp_stack *stack, const struct seg
 		offer.flags |= TCP_F_TIMESTAMPS;
 	if (o->sack_permitted)
 		offer.flags |= TCP_F_SACK;
-	if (asks_for_ecn(s))
+	if (tcp_ecn_is_asked(s) && stack->config.ecn != TCP_ECN_NEVER)
 		offer.flags |= TCP_F_ECN;
-	offer.flags &= WE_DO;
 	return offer;
 }
 
@@ -88,6 +78,9 @@ static void take_syn(struct tcp_conn *conn, const struct segment *s, uint64_t no
 {
 	struct tcp_offer offer = offer_of(conn->stack, s);
 
+	// What our SYN did not ask for, or not every time, nobody can have agreed to.
+	if (tcp_conn_has(conn, TCP_F_ACTIVE) && !tcp_conn_has(conn, TCP_F_ECN))
+		offer.flags &= ~(uint32_t)TCP_F_ECN;
 	take_offer(conn, &offer);
 	take_peer(conn, s, s->seq + 1, now_us);
 }
@@ -294,6 +287,8 @@ void tcp_handshake_begin(struct tcp_conn *conn, uint64_t now_us)
 {
 	tcp_conn_enter(conn, TCP_ST_SYN_SENT);
 	conn->flags |= TCP_F_ACTIVE | TCP_F_SCALE | TCP_F_TIMESTAMPS | TCP_F_SACK;
+	if (conn->stack->config.ecn == TCP_ECN_ASKED)
+		conn->flags |= TCP_F_ECN;
 	conn->rcv_scale = conn->stack->receive_scale;
 	take_isn(conn, NULL, now_us);
 }

@@ -1,6 +1,7 @@
 #include "base/limits.h"
 #include "base/seq.h"
 #include "tcp/tcp_ack.h"
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_handshake.h"
 #include "tcp/tcp_output.h"
 #include "tcp/tcp_recv.h"
@@ -85,6 +86,7 @@ static enum drop on_syn(struct tcp_conn *conn, const struct segment *s, uint64_t
 		tcp_output_challenge(conn, now_us);
 		return DROP_TCP_SEQ;
 	}
+	tcp_ecn_on_syn_again(conn, s);
 	// Our SYN-ACK was lost, or is late.
 	conn->flags |= TCP_F_SEND_SYN | TCP_F_SYN_LOST;
 	tcp_rto_on_retransmit(conn);
@@ -125,6 +127,7 @@ static enum drop synchronized(struct tcp_conn *conn, const struct segment *s, ui
 	// Not before the ACK was found good: a blind guess that plants a timestamp of the far future would make PAWS
 	// drop all that the peer sends.
 	take_timestamp(conn, s, now_us);
+	tcp_ecn_on_data(conn, s);
 	// Seventh and eighth.
 	return tcp_recv_segment(conn, s, now_us);
 }
@@ -134,6 +137,7 @@ static enum drop crossed_syn_ack(struct tcp_conn *conn, const struct segment *s,
 {
 	struct segment bare = *s;
 
+	tcp_ecn_on_syn_again(conn, s);
 	bare.flags &= (uint8_t)~SEGMENT_SYN;
 	bare.seq++;
 	bare.window = (uint16_t)(s->window >> conn->snd_scale);

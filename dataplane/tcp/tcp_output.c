@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/seq.h"
 #include "tcp/tcp_congestion.h"
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_reassembly.h"
 #include "tcp/tcp_recovery.h"
 #include "tcp/tcp_rto.h"
@@ -50,6 +51,7 @@ static struct segment acking(struct tcp_conn *conn, uint32_t seq, uint8_t flags,
 	s.ack = conn->rcv_nxt;
 	s.window = tcp_window_offer(conn, (flags & SEGMENT_SYN) != 0);
 	add_timestamp(conn, &s, now_us);
+	tcp_ecn_mark(conn, &s);
 	conn->rcv_acked = conn->rcv_nxt;
 	conn->flags &= ~(uint32_t)TCP_F_ACK_NOW;
 	tcp_timer_on_ack_sent(conn);
@@ -112,8 +114,8 @@ static void send_syn(struct tcp_conn *conn, uint64_t now_us)
 	s.options.mss = tcp_stack_mss(conn->stack, &conn->tuple.local);
 	s.options.has_scale = tcp_conn_has(conn, TCP_F_SCALE);
 	s.options.sack_permitted = tcp_conn_has(conn, TCP_F_SACK);
-	if (answer && tcp_conn_has(conn, TCP_F_ECN))
-		s.flags |= SEGMENT_ECE;
+	if (tcp_conn_has(conn, TCP_F_ECN))
+		s.flags |= answer ? SEGMENT_ECE : SEGMENT_ECE | SEGMENT_CWR;
 	s.options.scale = conn->rcv_scale;
 	if (tcp_conn_has(conn, TCP_F_SYN_LOST))
 		conn->stack->counters.retransmits++;
@@ -168,6 +170,8 @@ static void send_piece(struct tcp_conn *conn, struct piece p, uint64_t now_us)
 		s.flags |= SEGMENT_FIN;
 	if ((at_end || p.push) && got > 0)
 		s.flags |= SEGMENT_PSH;
+	if (got > 0 && p.seq == conn->snd_max)
+		tcp_ecn_mark_data(conn, &s);
 	add_sacks(conn, &s, conn->snd_mss - got);
 	note_sent(conn, &p, now_us);
 	emit(conn->stack, &s);

@@ -84,7 +84,7 @@ static uint32_t reorder_us(const struct tcp_conn *conn)
 	uint64_t window_us = (uint64_t)f->rack.reorder_mult * (f->rack.min_rtt_us / 4);
 
 	if (!tcp_conn_has(conn, TCP_F_REORDERED) &&
-		(f->repair != TCP_REPAIR_NONE || f->sacked_segments >= DUP_THRESH))
+		(tcp_flight_mends_loss(f) || f->sacked_segments >= DUP_THRESH))
 		return 0;
 	return window_us < conn->srtt_us ? (uint32_t)window_us : conn->srtt_us;
 }
@@ -108,7 +108,7 @@ void tcp_rack_detect(struct tcp_conn *conn, uint64_t now_us)
 			continue;
 		if (!is_after(r->sent_us, r->end, span->sent_us, span->end)) {
 			// What follows left later still, unless some of it left again.
-			if (f->repair == TCP_REPAIR_NONE)
+			if (!tcp_flight_mends_loss(f))
 				return;
 			continue;
 		}
@@ -137,7 +137,7 @@ uint64_t tcp_rack_probe_us(const struct tcp_conn *conn)
 	if (!tcp_conn_has(conn, TCP_F_SACK) || conn->srtt_us == 0 || conn->backoff > 0)
 		return 0;
 	if (f != NULL &&
-		(f->repair != TCP_REPAIR_NONE || f->sacked > 0 || f->lost > 0 || f->rack.probing))
+		(tcp_flight_mends_loss(f) || f->sacked > 0 || f->lost > 0 || f->rack.probing))
 		return 0;
 	// A single segment may be waiting for the peer's delayed ACK.
 	if (conn->snd_max - conn->snd_una <= conn->snd_mss)

@@ -2,6 +2,7 @@
 
 #include "base/seq.h"
 #include "tcp/tcp_congestion.h"
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_rack.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_stack.h"
@@ -29,11 +30,32 @@ static void begin(struct tcp_conn *conn)
 	struct tcp_flight *f = tcp_flight_of(conn);
 
 	conn->stack->counters.fast_retransmits++;
-	tcp_congestion_cut(conn);
+	// RFC 3168 6.1.2: once a window, whichever sign of it came first.
+	if (f->repair == TCP_REPAIR_NONE)
+		tcp_congestion_cut(conn, conn->snd_max - conn->snd_una);
 	tcp_congestion_begin_repair(conn);
 	f->repair = TCP_REPAIR_FAST;
 	f->recover = conn->snd_max;
 	f->rack.probing = false;
+}
+
+static void begin_ecn(struct tcp_conn *conn, uint32_t flight)
+{
+	struct tcp_flight *f = tcp_flight_of(conn);
+
+	conn->stack->counters.ecn_cuts++;
+	tcp_congestion_cut(conn, flight);
+	// No later ACK can tell that it was for nothing.
+	f->undo.is_valid = false;
+	tcp_congestion_begin_repair(conn);
+	f->repair = TCP_REPAIR_ECN;
+	f->recover = conn->snd_max;
+}
+
+void tcp_recovery_on_echo(struct tcp_conn *conn, uint32_t flight)
+{
+	conn->stack->counters.ecn_cuts++;
+	tcp_congestion_cut_unnoted(conn, flight);
 }
 
 // ---- For nothing
@@ -106,7 +128,7 @@ static void judge_probe(
 
 	if (stamped ? !seq_lt(s->options.tsecr, r->probe_ts) : seq_lt(r->probe_end, s->ack)) {
 		// The probe has mended a loss that nobody saw; the network did.
-		tcp_congestion_cut(conn);
+		tcp_congestion_cut(conn, conn->snd_max - conn->snd_una);
 		conn->cwnd = smaller(conn->cwnd, conn->ssthresh);
 		r->probing = false;
 	} else if (stamped) {
@@ -162,8 +184,8 @@ static void judge_duplicates(struct tcp_conn *conn, struct tcp_delivery *d)
 		return;
 	count_duplicate(conn, d);
 	// 3.2 (2): not for losses that an earlier repair already answers.
-	if (f->dup_acks == DUP_ACKS && f->repair == TCP_REPAIR_NONE &&
-		seq_lt(f->recover, conn->snd_una))
+	if (f->dup_acks == DUP_ACKS && !tcp_flight_mends_loss(f) &&
+		(f->repair == TCP_REPAIR_ECN || seq_lt(f->recover, conn->snd_una)))
 		mark_first(conn);
 }
 
@@ -182,7 +204,7 @@ void tcp_recovery_on_ack(
 {
 	struct tcp_flight *f = tcp_flight_of(conn);
 	uint32_t lost = f->lost;
-	bool was_fast = f->repair == TCP_REPAIR_FAST;
+	bool was_fast = f->repair == TCP_REPAIR_FAST || f->repair == TCP_REPAIR_ECN;
 
 	if (d->again_octets > 0)
 		tcp_rack_on_again(conn);
@@ -192,9 +214,13 @@ void tcp_recovery_on_ack(
 	if (f->repair != TCP_REPAIR_NONE && seq_le(f->recover, conn->snd_una))
 		end(conn);
 	judge_loss(conn, d, now_us);
-	if (f->repair == TCP_REPAIR_NONE && f->lost > 0)
+	if (!tcp_flight_mends_loss(f) && f->lost > 0)
 		begin(conn);
-	if (f->repair == TCP_REPAIR_FAST)
+	// Only what left after the last cut tells something new.
+	else if (f->repair == TCP_REPAIR_NONE && tcp_ecn_is_echo(conn, s) &&
+		 seq_lt(f->recover, s->ack))
+		begin_ecn(conn, d->flight);
+	if (f->repair == TCP_REPAIR_FAST || f->repair == TCP_REPAIR_ECN)
 		tcp_congestion_repair(conn, d, f->lost > lost);
 	else if (!was_fast)
 		tcp_congestion_grow(conn, d, now_us);
@@ -206,7 +232,7 @@ void tcp_recovery_on_reorder_due(struct tcp_conn *conn, uint64_t now_us)
 	struct tcp_delivery nothing = {0};
 
 	tcp_rack_detect(conn, now_us);
-	if (f->repair == TCP_REPAIR_NONE && f->lost > 0)
+	if (!tcp_flight_mends_loss(f) && f->lost > 0)
 		begin(conn);
 	if (f->repair == TCP_REPAIR_FAST)
 		tcp_congestion_repair(conn, &nothing, true);
@@ -219,7 +245,7 @@ void tcp_recovery_on_timeout(struct tcp_conn *conn, uint64_t now_us)
 
 	// RFC 5681 3.1 (4): a window that was cut for its losses is not cut for the same again.
 	if (f->repair == TCP_REPAIR_NONE || seq_le(f->recover, conn->snd_una))
-		tcp_congestion_cut(conn);
+		tcp_congestion_cut(conn, conn->snd_max - conn->snd_una);
 	tcp_flight_mark_lost_before(conn, lost_before_us);
 	tcp_congestion_collapse(conn);
 	f->repair = TCP_REPAIR_TIMEOUT;

@@ -13,6 +13,9 @@ void tcp_recovery_on_ack(
 
 // TCP_DUE_PEER while something is in flight.
 void tcp_recovery_on_timeout(struct tcp_conn *conn, uint64_t now_us);
+// Without notes: the one segment in flight, flight octets of it, arrived and met congestion.
+void tcp_recovery_on_echo(struct tcp_conn *conn, uint32_t flight);
+
 void tcp_recovery_on_reorder_due(struct tcp_conn *conn, uint64_t now_us);
 
 // seq was sent again; octets of it.

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "base/limits.h"
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_output.h"
 #include "tcp/tcp_rack.h"
 #include "tcp/tcp_recovery.h"
@@ -179,6 +180,7 @@ static void handshake_due(struct tcp_conn *conn, uint64_t now_us)
 	conn->backoff++;
 	tcp_rto_on_retransmit(conn);
 	conn->flags |= TCP_F_SEND_SYN | TCP_F_SYN_LOST;
+	tcp_ecn_on_syn_lost(conn);
 	set(conn, TCP_DUE_PEER, now_us + tcp_rto_us(conn));
 	tcp_conn_touch(conn);
 }

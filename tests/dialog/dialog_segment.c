@@ -102,6 +102,12 @@ static void take_ecn(struct dialog_segment *w, char **at)
 	dialog_fail("%s: none, ect0, ect1 or ce", name);
 }
 
+static void take_accurate_ecn(struct dialog_segment *w, char **at)
+{
+	(void)at;
+	w->s.accurate_ecn = true;
+}
+
 static void take_urgent(struct dialog_segment *w, char **at)
 {
 	w->s.urgent = (uint16_t)dialog_word_number(at);
@@ -137,6 +143,7 @@ static const struct key {
 	{"sackok", DIALOG_HAS_SACK_PERMITTED, take_sack_permitted},
 	{"sack", DIALOG_HAS_SACKS, take_sacks},
 	{"ecn", DIALOG_HAS_ECN, take_ecn},
+	{"ae", 0, take_accurate_ecn},
 	{"urg", DIALOG_HAS_URGENT, take_urgent},
 	{"raw", DIALOG_HAS_RAW, take_raw},
 	{"ago", DIALOG_HAS_AGO, take_echo},

@@ -261,6 +261,12 @@ static void expect_count(char **at)
 		dialog_fail("%u connections", tcp_conn_count(dialog.stack));
 }
 
+static void expect_marked(char **at)
+{
+	if (tcp_stack_counters(dialog.stack)->ecn_marked != dialog_word_number(at))
+		dialog_fail("other than so many marked");
+}
+
 static void expect_state(char **at)
 {
 	const struct tcp_conn *conn = dialog_conn();
@@ -318,6 +324,8 @@ static void configure(char **at)
 		c->blocks = value;
 	else if (strcmp(key, "reset_late_data") == 0)
 		c->reset_late_data = value != 0;
+	else if (strcmp(key, "ecn") == 0)
+		c->ecn = (uint8_t)value;
 	else if (strcmp(key, "acked") == 0)
 		dialog.tell_acked = value != 0;
 	else
@@ -334,6 +342,7 @@ static const struct verb verbs[] = {
 	{"event", expect_event},
 	{"drop", expect_drop},
 	{"count", expect_count},
+	{"marked", expect_marked},
 	{"state", expect_state},
 	{"flush", flush},
 	{"listen", set_listen},

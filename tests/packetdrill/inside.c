@@ -5,6 +5,7 @@
 
 #include "base/seq.h"
 #include "tcp/tcp_conn.h"
+#include "tcp/tcp_flight.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_stack.h"
 #include "tcp/tcp_table.h"
@@ -91,6 +92,22 @@ static uint32_t segments(const struct tcp_conn *conn, uint32_t octets)
 	return (octets + mss - 1) / mss;
 }
 
+// Of a connection that has notes on what is in flight.
+static void info_flight(const struct tcp_conn *conn, struct tcp_info *info)
+{
+	static const uint8_t states[] = {[TCP_REPAIR_NONE] = TCP_CA_Open,
+		[TCP_REPAIR_ECN] = TCP_CA_CWR,
+		[TCP_REPAIR_FAST] = TCP_CA_Recovery,
+		[TCP_REPAIR_TIMEOUT] = TCP_CA_Loss};
+	const struct tcp_flight *f = tcp_flight_of(conn);
+
+	info->tcpi_ca_state = states[f->repair];
+	if (f->repair == TCP_REPAIR_NONE && (f->sacked > 0 || f->dup_acks > 0))
+		info->tcpi_ca_state = TCP_CA_Disorder;
+	info->tcpi_sacked = f->sacked_segments;
+	info->tcpi_lost = segments(conn, f->lost);
+}
+
 void inside_info(const struct tcp_conn *conn, struct tcp_info *info)
 {
 	memset(info, 0, sizeof(*info));
@@ -101,6 +118,10 @@ void inside_info(const struct tcp_conn *conn, struct tcp_info *info)
 		info->tcpi_snd_wscale = conn->snd_scale & 15U;
 		info->tcpi_rcv_wscale = conn->rcv_scale & 15U;
 	}
+	info->tcpi_options |= tcp_conn_has(conn, TCP_F_SACK) ? TCPI_OPT_SACK : 0;
+	info->tcpi_options |= tcp_conn_has(conn, TCP_F_ECN) ? TCPI_OPT_ECN : 0;
+	if (conn->flight != 0)
+		info_flight(conn, info);
 	info->tcpi_retransmits = conn->retries;
 	info->tcpi_probes = conn->probes;
 	info->tcpi_backoff = conn->backoff;

@@ -27,6 +27,7 @@ static const struct row rows[] = {
 	{"syn_retries", AT(syn_retries), "tcp_syn_retries", 0},
 	{"notsent", AT(notsent), "tcp_notsent_lowat", 0},
 	{"syncookies", AT(syncookies), "tcp_syncookies", 0},
+	{"ecn", AT(ecn), "tcp_ecn", 0},
 	{"sysctl", AT(sysctl), NULL, 0},
 	{"trace", AT(trace), NULL, 0},
 };
@@ -163,6 +164,7 @@ void settings_init(struct settings *s, const char *flags)
 		.sndbuf = 87380,
 		.syn_retries = 6,
 		.notsent = UINT32_MAX,
+		.ecn = 2,
 		.sysctl = 1};
 	set_local(s, "192.168.0.1");
 	set_local(s, "fd3d:fa7b:d17d::1");

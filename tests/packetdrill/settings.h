@@ -16,6 +16,7 @@
 //   syn_retries  tcp_syn_retries                   of connect()
 //   notsent      tcp_notsent_lowat                 octets not sent from which a socket is not writable
 //   syncookies   tcp_syncookies                    2: every SYN is answered by one
+//   ecn          tcp_ecn                           0: never; 1: connect() asks for it; others: agreed to when a peer asks
 //   sysctl                                         0: the sysctls are not read
 //   trace                                          1: every packet that is dropped and every end goes to stderr
 //
@@ -33,7 +34,7 @@ struct settings {
 	uint32_t timestamps, sack, scale;
 	uint32_t rcvbuf, rcvbuf_most, sndbuf;
 	uint32_t syn_retries, notsent, syncookies;
-	uint32_t sysctl, trace;
+	uint32_t ecn, sysctl, trace;
 	struct ip_addr local_v4, local_v6;
 };
 

@@ -31,6 +31,13 @@ struct world *world_make(const char *flags)
 	return world;
 }
 
+static uint8_t ecn_of(const struct settings *settings)
+{
+	if (settings->ecn == 0)
+		return TCP_ECN_NEVER;
+	return settings->ecn == 1 ? TCP_ECN_ASKED : TCP_ECN_ANSWERED;
+}
+
 void world_begin(struct world *world)
 {
 	const struct settings *settings = &world->settings;
@@ -48,6 +55,7 @@ void world_begin(struct world *world)
 		.send_buffer = SEND_BUFFER,
 		.receive_window = settings->rcvbuf_most,
 		.app_octets = sizeof(struct sock *),
+		.ecn = ecn_of(settings),
 		.reset_late_data = true,
 		.secret = {0x706f737465726e21, 0x7061636b64726c6c}};
 	size_t octets = (tcp_stack_octets(&config) + 63) / 64 * 64;
