@@ -29,8 +29,8 @@
 #include "control/spooler.h"
 #include "dataplane/port.h"
 #include "dataplane/worker.h"
-#include "supervise/child_link.h"
 #include "supervise/privileges.h"
+#include "supervise/supervised.h"
 
 enum {
 	MBUFS_PER_WORKER = 4096,
@@ -58,7 +58,7 @@ struct edge_process {
 	struct inject *inject;
 	struct admin *admin;
 	uv_loop_t *loop;
-	uv_poll_t link_poll;
+	struct supervised supervised;
 	uv_timer_t tick;
 	uv_async_t spooler_wake;
 	uint64_t drain_until_ms; // 0: running
@@ -249,9 +249,11 @@ static void want_reload(struct edge_process *p, int memfd)
 	begin_reload(p);
 }
 
-static void on_link_record(struct edge_process *p, const struct child_link_record *record, int fd)
+static void on_supervisor(void *user, enum child_link_kind kind, int fd)
 {
-	switch ((enum child_link_kind)record->kind) {
+	struct edge_process *p = user;
+
+	switch (kind) {
 	case CHILD_LINK_CHANNEL:
 		inject_reset(p->inject);
 		deliver_link_attach(p->deliver, fd);
@@ -269,20 +271,6 @@ static void on_link_record(struct edge_process *p, const struct child_link_recor
 			close(fd);
 		break;
 	}
-}
-
-static void on_link(uv_poll_t *poll, int status, int events)
-{
-	struct edge_process *p = poll->data;
-	struct child_link_record record;
-	int fd, got;
-
-	(void)status;
-	(void)events;
-	while ((got = child_link_receive(CHILD_LINK_FD, &record, &fd)) > 0)
-		on_link_record(p, &record, fd);
-	if (got < 0)
-		_exit(1); // the supervisor is gone: nothing acknowledged is lost by ending at once
 }
 
 static void take_spooler_events(struct edge_process *p)
@@ -369,6 +357,7 @@ static void start_loop(struct edge_process *p)
 		.segment = on_segment_asked,
 		.inject = on_inject,
 		.user = p};
+	const struct supervised_events heard = {on_supervisor, NULL, p};
 	struct admin_parts parts = {
 		.edge = &p->edge, .reload = p->reload, .supervisor_link = CHILD_LINK_FD};
 
@@ -384,9 +373,8 @@ static void start_loop(struct edge_process *p)
 	p->admin = admin_new(p->loop, CHILD_CONTROL_FD, &parts);
 	if (p->admin == NULL)
 		die("cannot listen on the control socket");
-	uv_poll_init(p->loop, &p->link_poll, CHILD_LINK_FD);
-	p->link_poll.data = p;
-	uv_poll_start(&p->link_poll, UV_READABLE, on_link);
+	if (!supervised_listen(&p->supervised, p->loop, &heard))
+		die("cannot listen to the supervisor");
 	uv_timer_init(p->loop, &p->tick);
 	p->tick.data = p;
 	uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);

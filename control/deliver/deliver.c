@@ -7,7 +7,6 @@
 #include "deliver/dispatch.h"
 #include "deliver/log_line.h"
 #include "deliver/queue_verb.h"
-#include "supervise/child_link.h"
 
 // Finding messages
 
@@ -75,7 +74,7 @@ static void scan(struct deliver *d)
 	d->corrupt = 0;
 	e = spool_reader_scan(d->reader, &scan);
 	if (e != ERR_OK)
-		log_line("scan: %s", err_text(e));
+		log_line("scan: %s: %s", err_text(e), disk_real_failure());
 	if (e != ERR_OK)
 		d->is_complete = false;
 	// A message that was seen has taken its outcomes over; others come with a later scan.
@@ -226,7 +225,7 @@ static void compact(struct deliver *d)
 		return;
 	e = outcome_log_compact(d->log, keep, &d->queue);
 	if (e != ERR_OK)
-		log_line("outcome log: not compacted: %s", err_text(e));
+		log_line("outcome log: not compacted: %s: %s", err_text(e), disk_real_failure());
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -244,22 +243,11 @@ static void on_tick(uv_timer_t *timer)
 
 // The supervisor
 
-void deliver_mistake(void *user, const char *path, struct config_pos pos, const char *message)
+static void on_config(void *user, struct config *config)
 {
-	(void)user;
-	log_line("%s:%u:%u: %s", path, pos.line, pos.column, message);
-}
-
-// Begin to use another configuration text; a bad one changes nothing.
-static void configure(struct deliver *d, int config_fd)
-{
-	struct config *config = config_load(d->config_path, config_fd, deliver_mistake, NULL);
+	struct deliver *d = user;
 	struct config *old = d->config;
 
-	if (config == NULL) {
-		log_line("the new configuration is bad, the old one stays");
-		return;
-	}
 	d->config = config;
 	hop_pool_configure(&d->hops, old, config);
 	config_free(old);
@@ -293,39 +281,22 @@ void deliver_stop(struct deliver *d)
 	uv_timer_start(&d->drain, on_drain, 0, 20);
 }
 
-static void on_link_record(struct deliver *d, const struct child_link_record *record, int fd)
+static void on_supervisor(void *user, enum child_link_kind kind, int fd)
 {
-	if (record->kind == CHILD_LINK_CHANNEL && fd >= 0) {
+	struct deliver *d = user;
+
+	if (kind == CHILD_LINK_CHANNEL && fd >= 0) {
 		channel_switch(d, fd);
 		return;
 	}
-	if (record->kind == CHILD_LINK_LOOKUP && fd >= 0) {
+	if (kind == CHILD_LINK_LOOKUP && fd >= 0) {
 		lookup_link_attach(d->hops.lookup, fd);
 		return;
 	}
-	if (record->kind == CHILD_LINK_CONFIG && fd >= 0)
-		configure(d, fd);
-	else if (record->kind == CHILD_LINK_STOP)
+	if (kind == CHILD_LINK_STOP)
 		deliver_stop(d);
 	if (fd >= 0)
 		close(fd);
-}
-
-static void on_link(uv_poll_t *poll, int status, int events)
-{
-	struct deliver *d = poll->data;
-	struct child_link_record record;
-	int fd, n;
-
-	(void)events;
-	while (status == 0 && (n = child_link_receive(CHILD_LINK_FD, &record, &fd)) != 0) {
-		// The supervisor is gone, and its successor starts a deliverer of its own: two must not send the same mail.
-		if (n < 0)
-			_exit(1);
-		on_link_record(d, &record, fd);
-	}
-	if (status < 0)
-		_exit(1);
 }
 
 // Start
@@ -344,28 +315,46 @@ static void timers_start(struct deliver *d)
 	uv_timer_start(&d->tick, on_tick, DELIVER_TICK_MS, DELIVER_TICK_MS);
 }
 
-enum err deliver_start(struct deliver *d, uv_loop_t *loop)
+static bool could_not(const struct deliver *d, const char *what, enum err e)
 {
-	d->loop = loop;
-	queue_init(&d->queue, QUEUE_MESSAGES_MAX);
-	d->bounces.d = d;
-	TRY(outcome_log_open(disk_real(), d->config->spool, on_past, &d->past, &d->log));
+	log_line("spool %s: cannot open the %s: %s: %s", d->config->spool, what, err_text(e),
+		disk_real_failure());
+	return false;
+}
+
+static bool open_spool(struct deliver *d)
+{
+	const char *spool = d->config->spool;
+	enum err e = outcome_log_open(disk_real(), spool, on_past, &d->past, &d->log);
+
+	if (e != ERR_OK)
+		return could_not(d, "outcome log", e);
 	past_sort(&d->past);
 	if (outcome_log_corrupt(d->log) > 0)
 		log_line("outcome log: %llu damaged records: some mails may be sent again",
 			(unsigned long long)outcome_log_corrupt(d->log));
-	TRY(spool_reader_open(disk_real(), d->config->spool, &d->reader));
+	e = spool_reader_open(disk_real(), spool, &d->reader);
+	return e == ERR_OK || could_not(d, "segments", e);
+}
+
+bool deliver_start(struct deliver *d, uv_loop_t *loop)
+{
+	const struct supervised_events events = {on_supervisor, on_config, d};
+
+	d->loop = loop;
+	queue_init(&d->queue, QUEUE_MESSAGES_MAX);
+	d->bounces.d = d;
+	if (!open_spool(d))
+		return false;
 	outcomes_init(&d->outcomes, loop, &d->queue, d->log);
 	hop_pool_init(&d->hops, loop, &dispatch_hop_user, d);
 	d->hops.lookup = lookup_link_new(loop);
 	hop_pool_configure(&d->hops, NULL, d->config);
 	timers_start(d);
 	scan(d);
-	if (uv_poll_init(loop, &d->link, CHILD_LINK_FD) < 0)
-		return ERR_NOT_FOUND;
-	d->link.data = d;
-	uv_poll_start(&d->link, UV_READABLE, on_link);
-	if (child_link_send(CHILD_LINK_FD, CHILD_LINK_READY, -1) < 0)
-		return ERR_CHANNEL_GONE;
-	return ERR_OK;
+	if (supervised_listen(&d->supervised, loop, &events) &&
+		child_link_send(CHILD_LINK_FD, CHILD_LINK_READY, -1) == 0)
+		return true;
+	log_line("the supervisor is gone");
+	return false;
 }

@@ -21,6 +21,7 @@
 #include "deliver/past.h"
 #include "deliver/queue.h"
 #include "spool/spool_reader.h"
+#include "supervise/supervised.h"
 
 enum {
 	DELIVER_DRAIN_MS = 5000, // STOP: what is in flight may take this long
@@ -31,7 +32,7 @@ enum {
 
 struct deliver {
 	uv_loop_t *loop;
-	const char *config_path;
+	struct supervised supervised;
 	struct config *config;
 	struct queue queue;
 	struct past past;
@@ -46,14 +47,13 @@ struct deliver {
 	uint64_t rescan_at_ms;
 	uint32_t segments_gone;
 	uint64_t corrupt; // records
-	uv_poll_t link;   // supervisor
 	uv_timer_t due, tick, drain;
 	bool is_stopping;
 	uint64_t leave_at_ms;
 };
 
-// Open spool and outcome log, scan, and listen to the supervisor. d->config and d->config_path are set.
-MUST_CHECK enum err deliver_start(struct deliver *d, uv_loop_t *loop);
+// Open spool and outcome log, scan, and listen to the supervisor. d->config and d->supervised are set. False: why was logged.
+bool deliver_start(struct deliver *d, uv_loop_t *loop);
 
 // Finish what is in flight, then leave the process with status 0.
 void deliver_stop(struct deliver *d);
@@ -63,6 +63,3 @@ bool deliver_is_paused(const struct deliver *d);
 
 // Wake when the next message is due.
 void deliver_plan(struct deliver *d);
-
-// A config_mistake_fn that logs.
-void deliver_mistake(void *user, const char *path, struct config_pos pos, const char *message);

@@ -40,13 +40,14 @@ bool outcomes_sync(struct outcomes *o)
 	e = outcome_log_sync(o->log);
 	if (e == ERR_DISK_FULL) {
 		if (!o->is_disk_full)
-			log_line("the disk is full: outcomes wait, nothing more is sent");
+			log_line("the disk is full: outcomes wait, nothing more is sent: %s",
+				disk_real_failure());
 		o->is_disk_full = true;
 		uv_timer_start(&o->timer, on_timer, OUTCOMES_FULL_RETRY_MS, 0);
 		return false;
 	}
 	if (e != ERR_OK) {
-		log_line("outcome log: %s", err_text(e));
+		log_line("outcome log: %s: %s", err_text(e), disk_real_failure());
 		_Exit(1);
 	}
 	o->is_disk_full = false;

@@ -4,13 +4,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lookup/ask.h"
 #include "lookup/unbound.h"
-#include "supervise/child_link.h"
+#include "supervise/supervised.h"
 
 enum {
 	GIVE_UP_MS = (LOOKUP_ANSWER_S - 2) * 1000,
@@ -38,10 +39,8 @@ struct open_question {
 
 struct lookup {
 	uv_loop_t *loop;
-	const struct config *config;
-	const char *config_path;
+	struct config *config;
 	struct unbound *unbound;
-	uv_poll_t supervisor;
 	uv_timer_t tick;
 	struct link links[LOOKUP_LINKS];
 	struct open_question open[LOOKUP_OPEN];
@@ -210,50 +209,52 @@ static void on_tick(uv_timer_t *timer)
 
 // ---- The supervisor
 
-static void configure(struct lookup *l, int fd)
+static bool is_same_dns(const struct config_dns *a, const struct config_dns *b)
 {
-	struct config *config = config_load(l->config_path, fd, NULL, NULL);
-	struct unbound *unbound = config == NULL ? NULL : unbound_start(l->loop, config);
+	const char *anchor_a = a->trust_anchor != NULL ? a->trust_anchor : "";
+	const char *anchor_b = b->trust_anchor != NULL ? b->trust_anchor : "";
 
-	if (unbound == NULL) {
-		fprintf(stderr,
-			"postern-lookup: the new configuration is not taken, the old one stays\n");
-		return;
+	for (uint32_t i = 0; i < a->server_count && i < b->server_count; i++) {
+		if (a->servers[i].port != b->servers[i].port ||
+			!ip_addr_eq(&a->servers[i].addr, &b->servers[i].addr))
+			return false;
 	}
-	// What is open with the old one fails and is deferred.
-	unbound_stop(l->unbound);
-	l->unbound = unbound;
+	return a->server_count == b->server_count && strcmp(anchor_a, anchor_b) == 0;
+}
+
+// What is open with the old resolver fails and is deferred, so the same servers keep theirs, and its cache.
+static void on_config(void *user, struct config *config)
+{
+	struct lookup *l = user;
+	struct unbound *unbound = NULL;
+
+	if (!is_same_dns(&l->config->dns, &config->dns)) {
+		unbound = unbound_start(l->loop, config);
+		if (unbound == NULL) {
+			fprintf(stderr, "postern-lookup: the new dns is not taken, the old one "
+					"stays\n");
+			config_free(config);
+			return;
+		}
+		unbound_stop(l->unbound);
+		l->unbound = unbound;
+	}
+	config_free(l->config);
 	l->config = config;
 }
 
-static void on_supervisor_record(struct lookup *l, const struct child_link_record *record, int fd)
+static void on_supervisor(void *user, enum child_link_kind kind, int fd)
 {
-	if (record->kind == CHILD_LINK_CHANNEL && fd >= 0) {
+	struct lookup *l = user;
+
+	if (kind == CHILD_LINK_CHANNEL && fd >= 0) {
 		link_add(l, fd);
 		return;
 	}
-	if (record->kind == CHILD_LINK_CONFIG && fd >= 0)
-		configure(l, fd);
 	if (fd >= 0)
 		close(fd);
-	if (record->kind == CHILD_LINK_STOP)
+	if (kind == CHILD_LINK_STOP)
 		_exit(0); // who asks now gets no answer, which is DEFER
-}
-
-static void on_supervisor(uv_poll_t *poll, int status, int events)
-{
-	struct lookup *l = poll->data;
-	struct child_link_record record;
-	int fd, n;
-
-	(void)events;
-	while (status == 0 && (n = child_link_receive(CHILD_LINK_FD, &record, &fd)) != 0) {
-		if (n < 0)
-			_exit(1);
-		on_supervisor_record(l, &record, fd);
-	}
-	if (status < 0)
-		_exit(1);
 }
 
 // ---- Start
@@ -268,23 +269,22 @@ static void init_tables(struct lookup *l)
 		l->links[i].fd = -1;
 }
 
-struct lookup *lookup_start(uv_loop_t *loop, const struct config *config, const char *config_path)
+struct lookup *lookup_start(uv_loop_t *loop, struct config *config, struct supervised *supervised)
 {
 	struct lookup *l = calloc(1, sizeof(*l));
+	const struct supervised_events events = {on_supervisor, on_config, l};
 
 	if (l == NULL)
 		return NULL;
 	l->loop = loop;
 	l->config = config;
-	l->config_path = config_path;
 	init_tables(l);
 	l->unbound = unbound_start(loop, config);
-	if (l->unbound == NULL || uv_poll_init(loop, &l->supervisor, CHILD_LINK_FD) != 0) {
+	if (l->unbound == NULL || !supervised_listen(supervised, loop, &events)) {
 		free(l);
 		return NULL;
 	}
-	l->supervisor.data = l->tick.data = l;
-	(void)uv_poll_start(&l->supervisor, UV_READABLE, on_supervisor);
+	l->tick.data = l;
 	(void)uv_timer_init(loop, &l->tick);
 	(void)uv_timer_start(&l->tick, on_tick, TICK_MS, TICK_MS);
 	return l;

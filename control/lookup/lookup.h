@@ -20,6 +20,7 @@ enum {
 };
 
 struct lookup;
+struct supervised;
 
-// NULL: why was logged. Listens to the link of the supervisor.
-struct lookup *lookup_start(uv_loop_t *loop, const struct config *config, const char *config_path);
+// NULL: why was logged. Listens to the supervisor by supervised, which has its name and path. config is taken over.
+struct lookup *lookup_start(uv_loop_t *loop, struct config *config, struct supervised *supervised);

@@ -418,6 +418,17 @@ def test_new_configuration_moves_what_waits():
     w.end()
 
 
+def test_start_that_fails_says_which_path_and_why():
+    w = World([("*", [free_port()])])
+    with open(w.dir + "/spool/outcomes", "w"):
+        pass
+    with contextlib.suppress(AssertionError):  # fake_edge has nobody to speak with
+        w.say("start")
+    w.wait(lambda: "cannot open the outcome log" in w.logged())
+    assert w.dir + "/spool/outcomes: Not a directory" in w.logged(), w.logged()
+    w.end()
+
+
 def test_new_settings_hold_from_the_next_mail():
     peer = Peer()
     w = World([("*", [peer.port])], concurrency=1, retry=3600, extra=", source: 127.0.0.2, helo: out.neulan.net")
