@@ -80,7 +80,8 @@ static const char written[] = "own_networks: [10.0.0.0/8]\n"
 			      "    listen: [10.12.170.2]\n"
 			      "guarantees:\n"
 			      "  - vserver: a\n"
-			      "    relays_without_login: {only: [10.0.0.0/8]}\n";
+			      "    relays_without_login: {only: [10.0.0.0/8]}\n"
+			      "    connects: {only: [0.0.0.0/0, \"::/0\"]}\n";
 
 // What stands for a key in the text above, and what is written instead. Where the key itself must be another (all_except), both are.
 static const struct change {
@@ -90,6 +91,8 @@ static const struct change {
 } changes[] = {
 	{SCHEMA_SECTION_TOP, "own_networks", "own_networks: [10.0.0.0/8]",
 		"own_networks: [10.0.0.0/9]", APPLIED},
+	{SCHEMA_SECTION_TOP, "dynamic_pools", "own_networks: [10.0.0.0/8]",
+		"own_networks: [10.0.0.0/8]\ndynamic_pools: [10.9.0.0/16]", APPLIED},
 	{SCHEMA_SECTION_TOP, "spool", "spool: ", "spool: /else", REFUSED},
 	{SCHEMA_SECTION_TOP, "ports", "    mtu: 1400\n",
 		"    mtu: 1400\n  - {device: net_null1, addresses: [10.12.171.1/24]}\n", REFUSED},
@@ -149,6 +152,9 @@ static const struct change {
 	{SCHEMA_SECTION_GUARANTEE, "vserver", "vserver: a", "vserver: b", APPLIED},
 	{SCHEMA_SECTION_GUARANTEE, "relays_without_login", "{only: [10.0.0.0/8]}",
 		"{only: [10.0.0.0/9]}", APPLIED},
+	{SCHEMA_SECTION_GUARANTEE, "connects", "[0.0.0.0/0, \"::/0\"]", "[0.0.0.0/0]", APPLIED},
+	{SCHEMA_SECTION_GUARANTEED_CONNECT, "only", "[0.0.0.0/0, \"::/0\"]",
+		"[0.0.0.0/1, 128.0.0.0/1, \"::/0\"]", APPLIED},
 	{SCHEMA_SECTION_GUARANTEED, "only", "{only: [10.0.0.0/8]}", "{only: [10.2.0.0/16]}",
 		APPLIED},
 };
@@ -249,12 +255,14 @@ static void effects_of(const struct control_world *w, struct effects *e)
 	put_bindings(e, policy->snapshot);
 	// The guard goes by these at each load.
 	put_list(e, config->own_networks, config->own_network_count);
+	put_list(e, config->dynamic_pools, config->dynamic_pool_count);
 	for (uint32_t i = 0; i < config->guarantee_count; i++) {
 		const struct config_guarantee *guarantee = &config->guarantees[i];
 
 		put(e, "guarantee %s", guarantee->vserver);
 		put_list(e, guarantee->relays_without_login.prefixes,
 			guarantee->relays_without_login.prefix_count);
+		put_list(e, guarantee->connects.prefixes, guarantee->connects.prefix_count);
 	}
 }
 
