@@ -10,7 +10,6 @@ enum {
 static void log_refusal(struct worker *w, const struct segment *s, struct policy_client client,
 	enum policy_rule rule)
 {
-	uint64_t second = w->now_us / 1000000;
 	struct log_record r = {.wall_us = w->wall_us,
 		.event = LOG_CONNECT_REFUSED,
 		.client = s->src,
@@ -23,12 +22,21 @@ static void log_refusal(struct worker *w, const struct segment *s, struct policy
 		.class = client.class,
 		.vserver = client.vserver};
 
+	worker_log(w, &r);
+}
+
+static bool is_to_be_logged(struct worker *w)
+{
+	uint64_t second = w->now_us / 1000000;
+
 	if (second != w->refusals_logged_s) {
 		w->refusals_logged_s = second;
 		w->refusals_logged = 0;
 	}
-	if (w->refusals_logged++ < REFUSALS_LOGGED_PER_S)
-		worker_log(w, &r);
+	if (w->refusals_logged == REFUSALS_LOGGED_PER_S)
+		return false;
+	w->refusals_logged++;
+	return true;
 }
 
 // refuse: reply takes the handshake and is refused by conn.c.
@@ -42,7 +50,8 @@ static enum tcp_welcome by_policy(struct worker *w, const struct segment *s, uin
 	if (verdict.kind == POLICY_ACCEPT || refuse == CONFIG_REFUSE_REPLY)
 		return TCP_WELCOME;
 	edge_count(&w->shared->vservers[w->policy->slot[vserver]].refused_connect, 1);
-	log_refusal(w, s, client, verdict.rule);
+	if (is_to_be_logged(w))
+		log_refusal(w, s, client, verdict.rule);
 	return refuse == CONFIG_REFUSE_DROP ? TCP_IGNORE : TCP_REFUSE;
 }
 

@@ -7,12 +7,22 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t octets)
 {
 	const uint8_t *at = data;
 
-	// Words of 32 bits into 64 bit lanes: carries gather above and are folded once, and the loop vectorises.
-	for (; octets >= 4; octets -= 4, at += 4) {
+	// Words of 64 bits, the carry of each addition back at the bottom (RFC 1071 2): half the steps of 32 bit ones.
+	for (; octets >= 8; octets -= 8, at += 8) {
+		uint64_t word;
+
+		memcpy(&word, at, 8);
+		sum += word;
+		sum += sum < word;
+	}
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	if (octets >= 4) {
 		uint32_t word;
 
 		memcpy(&word, at, 4);
 		sum += word;
+		octets -= 4;
+		at += 4;
 	}
 	if (octets >= 2) {
 		uint16_t half;

@@ -40,6 +40,41 @@ uint32_t class_table_lookup(const struct class_table *table, const struct ip_add
 	return class_tree_find(table->lines, value & ~VALUE_LOWER, (uint64_t)key);
 }
 
+// Of v6 only the upper halves: where lower ones count, they are a client's own hosts, and few.
+static uint64_t first_key(const struct class_table *table, const struct ip_addr *client,
+	const struct class_tree_line **root)
+{
+	const address_key key = address_key_of(client);
+	const bool v4 = address_key_is_v4(key);
+
+	*root = &table->lines[v4 ? table->v4 : table->v6];
+	return v4 ? (uint64_t)key << V4_SHIFT : (uint64_t)(key >> WORD_BITS);
+}
+
+void class_table_prefetch(
+	const struct class_table *table, const struct ip_addr *const clients[], unsigned count)
+{
+	const struct class_tree_line *at[CLASS_TABLE_BURST];
+	uint64_t keys[CLASS_TABLE_BURST];
+	bool more = true;
+
+	assert(count <= CLASS_TABLE_BURST);
+	for (unsigned i = 0; i < count; i++)
+		keys[i] = first_key(table, clients[i], &at[i]);
+	while (more) {
+		more = false;
+		for (unsigned i = 0; i < count; i++) {
+			uint32_t value;
+
+			if (at[i] == NULL)
+				continue;
+			at[i] = class_tree_step(table->lines, at[i], keys[i], &value);
+			__builtin_prefetch(at[i]);
+			more = more || at[i] != NULL;
+		}
+	}
+}
+
 // ---- Prefixes to ranges
 
 struct range {

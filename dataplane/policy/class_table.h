@@ -23,5 +23,12 @@ void class_table_free(struct class_table *table);
 
 uint32_t class_table_lookup(const struct class_table *table, const struct ip_addr *client);
 
+enum { CLASS_TABLE_BURST = 16 };
+
+// Lookups of these clients, CLASS_TABLE_BURST at most, come soon: have what they will read brought into the cache, step by step for all
+// of them, so that they wait for memory together and not one after the other.
+void class_table_prefetch(
+	const struct class_table *table, const struct ip_addr *const clients[], unsigned count);
+
 // For tests and bench: octets of EAL's memory it takes.
 size_t class_table_octets(const struct class_table *table);

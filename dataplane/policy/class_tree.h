@@ -71,21 +71,23 @@ static inline uint32_t class_tree_value(const struct class_tree_line *l, uint64_
 	return l->value[rank];
 }
 
+// The line to go on with; NULL: *value is what was looked for.
+static inline const struct class_tree_line *class_tree_step(const struct class_tree_line *lines,
+	const struct class_tree_line *l, uint64_t key, uint32_t *value)
+{
+	if (l->value[CLASS_TREE_KEYS] == CLASS_TREE_BRANCH && key - l->first <= l->span)
+		return &lines[l->child + (uint32_t)((key - l->first) >> l->shift)];
+	*value = class_tree_value(l, key);
+	return (*value & CLASS_TREE_LINE) != 0 ? &lines[*value & ~CLASS_TREE_LINE] : NULL;
+}
+
 static inline uint32_t class_tree_find(
 	const struct class_tree_line *lines, uint32_t root, uint64_t key)
 {
 	const struct class_tree_line *l = &lines[root];
+	uint32_t value = 0;
 
-	for (;;) {
-		uint32_t value;
-
-		if (l->value[CLASS_TREE_KEYS] == CLASS_TREE_BRANCH && key - l->first <= l->span) {
-			l = &lines[l->child + (uint32_t)((key - l->first) >> l->shift)];
-			continue;
-		}
-		value = class_tree_value(l, key);
-		if ((value & CLASS_TREE_LINE) == 0)
-			return value;
-		l = &lines[value & ~CLASS_TREE_LINE];
-	}
+	while (l != NULL)
+		l = class_tree_step(lines, l, key, &value);
+	return value;
 }

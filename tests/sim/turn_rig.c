@@ -486,13 +486,21 @@ struct turn_rig *turn_rig_start(const char *yaml)
 	assert(rte_rcu_qsbr_init(rig->edge.qsbr, LIMIT_WORKERS) == 0);
 	assert(reload_init(&rig->edge, config, -1, &rig->parts->reload) == ERR_OK);
 	rig->parts->common.mbufs = rte_pktmbuf_pool_create(
-		"mbufs", 16383, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		"mbufs", 16383, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert(rig->parts->common.mbufs != NULL);
 	start_port(rig->parts, config);
 	start_worker(rig);
 	start_clients(rig);
 	turn_rig_run_us(rig, 3000000); // addresses are probed for first
 	return rig;
+}
+
+struct turn_link turn_rig_link(const struct turn_rig *rig)
+{
+	const struct turn_rig_parts *p = rig->parts;
+
+	return (struct turn_link){
+		p->to_edge, p->from_edge, p->common.mbufs, host_mac, p->ports.ports[0].iface.mac};
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -54,6 +54,15 @@ struct turn_rig {
 struct turn_rig *turn_rig_start(const char *yaml);
 void turn_rig_free(struct turn_rig *rig);
 
+// For those who make and take frames themselves: the two ends of the link, where frames are made of, and who is at its ends.
+struct turn_link {
+	struct rte_ring *to_edge, *from_edge;
+	struct rte_mempool *mbufs;
+	struct mac host, edge;
+};
+
+struct turn_link turn_rig_link(const struct turn_rig *rig);
+
 // One turn of the worker; what it sends is kept, but no client hears it yet.
 void turn_rig_worker(struct turn_rig *rig);
 
