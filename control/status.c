@@ -139,7 +139,7 @@ static json_t *worker_json(const struct edge_worker *w)
 static json_t *tcp_json(const struct edge *edge)
 {
 	uint64_t retransmits = 0, resets_in = 0, resets_out = 0, opened = 0, open = 0;
-	uint64_t sent = 0, taken = 0, bad = 0, pushed_out = 0;
+	uint64_t sent = 0, taken = 0, bad = 0, pushed_out = 0, icmp_errors = 0, pmtu_cuts = 0;
 	json_t *tcp = json_object();
 
 	for (unsigned i = 0; i < edge->worker_count; i++) {
@@ -153,6 +153,8 @@ static json_t *tcp_json(const struct edge *edge)
 		sent += load(&w->cookies_sent);
 		taken += load(&w->cookies_taken);
 		bad += load(&w->cookies_bad);
+		icmp_errors += load(&w->icmp_errors);
+		pmtu_cuts += load(&w->pmtu_cuts);
 		pushed_out += load(&w->handshakes_pushed_out);
 	}
 	put(tcp, "open", open);
@@ -163,6 +165,8 @@ static json_t *tcp_json(const struct edge *edge)
 	put(tcp, "cookies_sent", sent);
 	put(tcp, "cookies_taken", taken);
 	put(tcp, "cookies_bad", bad);
+	put(tcp, "icmp_errors", icmp_errors);
+	put(tcp, "pmtu_cuts", pmtu_cuts);
 	put(tcp, "handshakes_pushed_out", pushed_out);
 	return tcp;
 }

@@ -82,6 +82,7 @@ struct edge_worker {
 	_Atomic uint64_t pressure_raised[PRESSURE_COUNT]; // how often each was reached
 	_Atomic uint64_t pressure_pruned, pressure_reset; // connections
 	_Atomic uint64_t cookies_sent, cookies_taken, cookies_bad, handshakes_pushed_out;
+	_Atomic uint64_t icmp_errors, pmtu_cuts;
 	_Atomic uint64_t tcp_retransmits, tcp_resets_in, tcp_resets_out, tcp_opened;
 	struct edge_vserver_counters vservers[LIMIT_VSERVERS]; // by slot
 };

@@ -109,6 +109,33 @@ static void tcp_frame(struct worker *w, struct rte_mbuf *m, struct frame *f, boo
 	tcp_frame_input(w, m, f, vserver);
 }
 
+// ---- ICMP errors
+
+static void error_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+{
+	edge_account(w->shared, tcp_icmp(w->tcp, &f->error, w->now_us));
+	rte_pktmbuf_free(m);
+}
+
+// To the owner of the flow that it quotes.
+static void error_frame(struct worker *w, struct rte_mbuf *m, const struct frame *f)
+{
+	const struct icmp_error *e = &f->error;
+	const struct rss_tuple flow = {&e->peer, &e->local, e->peer_port, e->local_port};
+	enum drop why = address_check(w, m->port, &f->ip.dst);
+	unsigned owner;
+
+	if (why != DROP_NONE) {
+		refuse(w, m, why);
+		return;
+	}
+	owner = steer_owner(w, &flow, snapshot_vserver_at(w->policy->snapshot, &e->local));
+	if (owner != w->index)
+		steer_to(w, m, owner);
+	else
+		error_input(w, m, f);
+}
+
 // ---- Bursts
 
 static enum drop parse(struct rte_mbuf *m, struct frame *f)
@@ -162,14 +189,16 @@ static void whole_input(struct worker *w, struct rte_mbuf *m)
 	struct frame f;
 	enum drop why = parse(m, &f);
 
-	if (why == DROP_NONE && f.kind != FRAME_TCP && f.kind != FRAME_ECHO)
-		why = DROP_IP_BAD;
 	if (why != DROP_NONE)
 		refuse(w, m, why);
 	else if (f.kind == FRAME_ECHO)
 		echo_input(w, m, &f);
-	else
+	else if (f.kind == FRAME_ICMP_ERROR)
+		error_frame(w, m, &f);
+	else if (f.kind == FRAME_TCP)
 		tcp_frame(w, m, &f, false);
+	else
+		refuse(w, m, DROP_IP_BAD);
 }
 
 static void fragment_input(struct worker *w, struct rte_mbuf *m, const struct frame *f)
@@ -239,6 +268,9 @@ static void frame_input(struct worker *w, struct rte_mbuf *m, struct frame *f, e
 	case FRAME_FRAGMENT:
 		fragment_frame(w, m, f);
 		break;
+	case FRAME_ICMP_ERROR:
+		error_frame(w, m, &f);
+		break;
 	}
 }
 
@@ -302,6 +334,10 @@ static void steered_input(struct worker *w, struct rte_mbuf *m)
 	case FRAME_FRAGMENT:
 		edge_count(&w->shared->steered_in, 1);
 		fragment_input(w, m, &f);
+		break;
+	case FRAME_ICMP_ERROR:
+		edge_count(&w->shared->steered_in, 1);
+		error_input(w, m, &f);
 		break;
 	case FRAME_ARP:
 	case FRAME_ECHO:

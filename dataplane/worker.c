@@ -231,6 +231,8 @@ static void publish_counters(struct worker *w)
 	atomic_store_explicit(&s->tcp_resets_out, tcp->resets_out, memory_order_relaxed);
 	atomic_store_explicit(&s->cookies_sent, tcp->cookies_sent, memory_order_relaxed);
 	atomic_store_explicit(&s->cookies_taken, tcp->cookies_taken, memory_order_relaxed);
+	atomic_store_explicit(&s->icmp_errors, tcp->icmp_in, memory_order_relaxed);
+	atomic_store_explicit(&s->pmtu_cuts, tcp->pmtu_cuts, memory_order_relaxed);
 	atomic_store_explicit(&s->cookies_bad, tcp->cookies_bad, memory_order_relaxed);
 	atomic_store_explicit(&s->handshakes_pushed_out, tcp->pushed_out, memory_order_relaxed);
 	atomic_store_explicit(&s->tcp_opened, tcp->opened, memory_order_relaxed);

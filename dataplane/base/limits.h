@@ -63,6 +63,12 @@ enum {
 	LIMIT_IP6_EXTENSIONS = 8, // extension headers of a packet (RFC 8504 5.3); more: dropped
 	LIMIT_IP6_EXTENSION_OCTETS = 512, // of all of them
 
+	// Path MTU
+	LIMIT_TCP_MTU_MIN_V4 = 552, // smaller claims are dropped: no honest path is that narrow
+	LIMIT_TCP_MTU_MIN_V6 = 1280,
+	LIMIT_TCP_PMTU = 256, // connections with a narrow path; more: one keeps what it has
+	LIMIT_TCP_PMTU_RAISE_US = 600000000, // then the full size is tried again (RFC 1191 6.3)
+
 	// IP fragments, per worker
 	LIMIT_REASSEMBLIES =
 		256, // packets that wait for fragments; more: the oldest of a set gives way

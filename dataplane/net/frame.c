@@ -47,6 +47,10 @@ static enum drop parse_icmp(struct frame *f)
 		return why;
 	if (kind == ICMP_OTHER)
 		return DROP_ICMP_BAD;
+	if (kind == ICMP_ERROR) {
+		f->kind = FRAME_ICMP_ERROR;
+		return icmp_error_parse(&f->ip, &f->error);
+	}
 	f->kind = kind_of_icmp[kind];
 	return DROP_NONE;
 }

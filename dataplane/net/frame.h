@@ -11,6 +11,7 @@
 
 #include "base/drop.h"
 #include "base/slice.h"
+#include "net/icmp_error.h"
 #include "net/ip.h"
 #include "net/segment.h"
 #include "net/tcp_header.h"
@@ -21,7 +22,8 @@ enum frame_kind {
 	FRAME_MLD,  // a query for multicast groups (RFC 3810), of this link
 	FRAME_ND, // neighbour discovery (RFC 4861), of this link; what it says is not yet looked at
 	FRAME_TCP,
-	FRAME_FRAGMENT, // of a larger packet
+	FRAME_ICMP_ERROR, // about a TCP segment
+	FRAME_FRAGMENT,   // of a larger packet
 };
 
 enum {
@@ -40,9 +42,10 @@ struct mac {
 struct frame {
 	enum frame_kind kind;
 	struct mac src_mac, dst_mac;
-	struct slice l3;     // what is behind the Ethernet header
-	struct ip_packet ip; // not for ARP
-	struct segment tcp;  // kind FRAME_TCP
+	struct slice l3;         // what is behind the Ethernet header
+	struct ip_packet ip;     // not for ARP
+	struct segment tcp;      // kind FRAME_TCP
+	struct icmp_error error; // kind FRAME_ICMP_ERROR
 };
 
 // sums: FRAME_*_SUM_GOOD bits that the port vouches for; the rest is verified here.

@@ -11,6 +11,10 @@ enum {
 	ECHO_REPLY_V4 = 0,
 	ECHO_REQUEST_V6 = 128,
 	ECHO_REPLY_V6 = 129,
+	UNREACHABLE_V4 = 3,
+	TIME_EXCEEDED_V4 = 11,
+	PARAMETER_V4 = 12,
+	ERRORS_END_V6 = 128, // RFC 4443 2.1
 	MLD_QUERY = 130,
 	MLD_HOP_LIMIT = 1,
 	ND_FIRST = 133, // router solicitation
@@ -28,6 +32,8 @@ static uint64_t pseudo_of(const struct ip_packet *ip)
 
 static enum icmp_kind kind_v4(uint8_t type)
 {
+	if (type == UNREACHABLE_V4 || type == TIME_EXCEEDED_V4 || type == PARAMETER_V4)
+		return ICMP_ERROR;
 	return type == ECHO_REQUEST_V4 ? ICMP_ECHO_REQUEST : ICMP_OTHER;
 }
 
@@ -35,6 +41,8 @@ static enum icmp_kind kind_v6(uint8_t type)
 {
 	if (type >= ND_FIRST && type <= ND_LAST)
 		return ICMP_ND;
+	if (type < ERRORS_END_V6)
+		return ICMP_ERROR;
 	if (type == MLD_QUERY)
 		return ICMP_MLD_QUERY;
 	return type == ECHO_REQUEST_V6 ? ICMP_ECHO_REQUEST : ICMP_OTHER;
@@ -48,7 +56,7 @@ enum drop icmp_parse(const struct ip_packet *ip, enum icmp_kind *kind)
 	if (ip->l4.len < HEADER_OCTETS || v4 != ip_addr_is_v4(&ip->dst))
 		return DROP_ICMP_BAD;
 	*kind = v4 ? kind_v4(ip->l4.at[0]) : kind_v6(ip->l4.at[0]);
-	if (*kind != ICMP_OTHER && ip->l4.at[1] != 0)
+	if (*kind != ICMP_OTHER && *kind != ICMP_ERROR && ip->l4.at[1] != 0)
 		return DROP_ICMP_BAD;
 	if (*kind == ICMP_ND && ip->hop_limit != ND_HOP_LIMIT)
 		return DROP_ICMP_BAD;

@@ -13,6 +13,7 @@ enum icmp_kind {
 	ICMP_ECHO_REQUEST,
 	ICMP_MLD_QUERY, // of a router of this link: hop limit 1
 	ICMP_ND, // a message of RFC 4861 with hop limit 255: nobody outside the link can have sent it
+	ICMP_ERROR, // about a packet that it quotes (icmp_error.h)
 	ICMP_OTHER, // good, and of no use here
 };
 

@@ -30,16 +30,18 @@
 #include "base/err.h"
 #include "base/siphash.h"
 #include "base/timer_wheel.h"
+#include "net/icmp_error.h"
 #include "net/segment.h"
 
 struct tcp_conn;
 struct tcp_stack;
 
 enum tcp_close_reason {
-	TCP_CLOSED_ORDERLY, // both FINs exchanged
-	TCP_CLOSED_RESET,   // the peer sent RST
-	TCP_CLOSED_TIMEOUT, // retransmissions or window probes gave up
-	TCP_CLOSED_ABORTED, // we called tcp_abort()
+	TCP_CLOSED_ORDERLY,     // both FINs exchanged
+	TCP_CLOSED_RESET,       // the peer sent RST
+	TCP_CLOSED_TIMEOUT,     // retransmissions or window probes gave up
+	TCP_CLOSED_ABORTED,     // we called tcp_abort()
+	TCP_CLOSED_UNREACHABLE, // ICMP said so of our SYN
 };
 
 // app->data() takes nothing, and the segment counts as lost on its way: nothing is kept and nothing acknowledged, so the
@@ -132,6 +134,8 @@ struct tcp_counters {
 	uint64_t ecn_marked,
 		ecn_cuts;    // segments that met congestion on their way; echoes that cut a window
 	uint64_t pushed_out; // handshakes that gave way to newer ones
+	uint64_t icmp_in;    // errors about what is in flight
+	uint64_t pmtu_cuts;  // segments made smaller for the path
 	uint64_t cookies_sent, cookies_taken,
 		cookies_bad; // SYN cookies that left, came back, and ACKs for no connection that were none
 };
@@ -150,6 +154,10 @@ void tcp_stack_set_cookies(struct tcp_stack *stack, bool always);
 // tcp_flush() for data and ACKs). DROP_NONE: handled; else why not, for the caller's counters. local data only:
 // the caller has already decided that dst and dst_port are served (listen = true) or asks for RST (false).
 enum drop tcp_input(struct tcp_stack *stack, const struct segment *s, bool listen, uint64_t now_us);
+
+// An ICMP error about a segment that we are said to have sent. DROP_NONE: taken note of; it ends only a connection that we are opening
+// (RFC 5461). Else why it is of no use.
+enum drop tcp_icmp(struct tcp_stack *stack, const struct icmp_error *e, uint64_t now_us);
 
 // Send what the burst produced: new data, replies and FIN of each touched connection, with ACKs riding on them;
 // bare ACKs by the delayed-ACK rule. Call once after each burst of tcp_input/tcp_timers/application work.

@@ -4,6 +4,7 @@
 #include "tcp/tcp_congestion.h"
 #include "tcp/tcp_ecn.h"
 #include "tcp/tcp_output.h"
+#include "tcp/tcp_pmtu.h"
 #include "tcp/tcp_recovery.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_send.h"
@@ -72,6 +73,8 @@ static bool take_delivery(struct tcp_conn *conn, const struct segment *s, uint64
 	if (d.acked > 0) {
 		tcp_rto_on_ack(conn, s, &d, now_us);
 		octets = advance(conn, d.acked);
+		if (tcp_conn_has(conn, TCP_F_PMTU))
+			tcp_pmtu_on_acked(conn, now_us);
 	}
 	if (conn->flight != 0)
 		tcp_recovery_on_ack(conn, s, &d, now_us);

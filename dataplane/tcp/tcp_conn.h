@@ -70,6 +70,7 @@ enum tcp_flag {
 	TCP_F_CORK = 1 << 26,        // TCP_SMALL_NEVER
 	TCP_F_SMALL_OUT = 1 << 27,   // something in flight was less than a segment
 	TCP_F_ACK_EACH = 1 << 28,    // TCP_ACK_EACH
+	TCP_F_PMTU = 1 << 29,        // has a place in stack->pmtu (tcp_pmtu.h)
 };
 
 // What the one timer of a connection stands for, beside a delayed ACK (ack_due_us).

@@ -3,6 +3,7 @@
 #include "base/seq.h"
 #include "tcp/tcp_congestion.h"
 #include "tcp/tcp_ecn.h"
+#include "tcp/tcp_pmtu.h"
 #include "tcp/tcp_rack.h"
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_stack.h"
@@ -214,6 +215,8 @@ void tcp_recovery_on_ack(
 	if (f->repair != TCP_REPAIR_NONE && seq_le(f->recover, conn->snd_una))
 		end(conn);
 	judge_loss(conn, d, now_us);
+	if (f->lost > 0 && tcp_conn_has(conn, TCP_F_PMTU))
+		tcp_pmtu_on_lost(conn, now_us);
 	if (!tcp_flight_mends_loss(f) && f->lost > 0)
 		begin(conn);
 	// Only what left after the last cut tells something new.
@@ -232,6 +235,8 @@ void tcp_recovery_on_reorder_due(struct tcp_conn *conn, uint64_t now_us)
 	struct tcp_delivery nothing = {0};
 
 	tcp_rack_detect(conn, now_us);
+	if (f->lost > 0 && tcp_conn_has(conn, TCP_F_PMTU))
+		tcp_pmtu_on_lost(conn, now_us);
 	if (!tcp_flight_mends_loss(f) && f->lost > 0)
 		begin(conn);
 	if (f->repair == TCP_REPAIR_FAST)

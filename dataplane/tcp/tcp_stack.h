@@ -11,6 +11,7 @@
 #include "base/timer_wheel.h"
 #include "tcp/tcp.h"
 #include "tcp/tcp_key.h"
+#include "tcp/tcp_pmtu.h"
 #include "tcp/tcp_table.h"
 
 // Slots by index + 1, so that zeroed memory is an empty list.
@@ -39,6 +40,7 @@ struct tcp_stack {
 	struct tcp_stack_list time_wait, half_open; // in order of arrival, linked both ways
 	struct block_pool blocks;
 	struct timer_wheel wheel;
+	struct tcp_pmtu pmtu[LIMIT_TCP_PMTU]; // by index of the connection
 };
 
 struct tcp_conn *tcp_stack_slot(const struct tcp_stack *stack, uint32_t index);

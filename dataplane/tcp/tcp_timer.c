@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "tcp/tcp_ecn.h"
 #include "tcp/tcp_output.h"
+#include "tcp/tcp_pmtu.h"
 #include "tcp/tcp_rack.h"
 #include "tcp/tcp_recovery.h"
 #include "tcp/tcp_rto.h"
@@ -217,6 +218,7 @@ static void retransmit_due(struct tcp_conn *conn, uint64_t now_us)
 		tcp_recovery_on_timeout(conn, now_us);
 	else
 		conn->flags |= TCP_F_RETRANSMIT;
+	tcp_pmtu_on_lost(conn, now_us);
 	wait_for_rto(conn, now_us);
 	tcp_conn_touch(conn);
 }

@@ -121,7 +121,8 @@ static void on_deadline(void *user, struct tcp_conn *conn, uint64_t now_us)
 
 static void on_closed(void *user, struct tcp_conn *conn, enum tcp_close_reason why, uint64_t now_us)
 {
-	static const char *const names[] = {"orderly", "reset", "timeout", "aborted"};
+	static const char *const names[] = {
+		"orderly", "reset", "timeout", "aborted", "unreachable"};
 
 	(void)user;
 	(void)now_us;

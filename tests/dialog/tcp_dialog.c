@@ -70,6 +70,36 @@ static void expect(char **at)
 			(double)dialog.now_us / 1e6);
 }
 
+// icmp too_big|hard|soft SEQ [mtu N] [len N]: about a segment of ours with that number.
+static void icmp(char **at)
+{
+	static const char *const kinds[] = {"soft", "hard", "too_big"};
+	struct segment s = dialog_addressed();
+	struct icmp_error e = {.local = s.dst,
+		.peer = s.src,
+		.local_port = s.dst_port,
+		.peer_port = s.src_port,
+		.quoted_octets = 1500};
+	const char *word = dialog_word_need(at);
+
+	while (e.kind < 3 && strcmp(word, kinds[e.kind]) != 0)
+		e.kind++;
+	if (e.kind == 3)
+		dialog_fail("%s: not known", word);
+	e.seq = dialog_peer()->isn + dialog_word_number(at);
+	while ((word = dialog_word(at)) != NULL) {
+		if (strcmp(word, "mtu") == 0)
+			e.mtu = dialog_word_number(at);
+		else if (strcmp(word, "len") == 0)
+			e.quoted_octets = dialog_word_number(at);
+		else
+			dialog_fail("%s: not known", word);
+	}
+	dialog_must_be_silent("before an error arrives");
+	dialog.drop = tcp_icmp(dialog.stack, &e, dialog.now_us);
+	tcp_flush(dialog.stack, dialog.now_us);
+}
+
 // --- the application ---
 
 static struct tcp_conn *need_conn(void)
@@ -338,6 +368,7 @@ static const struct verb verbs[] = {
 	{"<", arrive},
 	{"<<", arrive_in_burst},
 	{">", expect},
+	{"icmp", icmp},
 	{"app", app_line},
 	{"event", expect_event},
 	{"drop", expect_drop},

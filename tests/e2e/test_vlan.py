@@ -123,7 +123,7 @@ def test_other_vlans_are_dropped_by_name():
         lab.run('web', 'ip', 'route', 'add', f'{VLAN}.5/32', 'dev', 'v200')
         lab.run('web', 'ping', '-c', '2', '-i', '0.2', '-W', '1', f'{VLAN}.5', check=False)
         drops = lab.ctl_json('status')['drops']
-        expect(drops.get('ETH_VLAN', 0) >= 2, f'{drops}')
+        expect(drops.get('eth_vlan', 0) >= 2, f'{drops}')
         # An address of another VLAN is not answered here.
         lab.run('web', 'ip', 'route', 'replace', f'{VLAN}.5/32', 'dev', 'v300')
         answered = lab.run('web', 'arping', '-c', '1', '-w', '1', '-I', 'v300', f'{VLAN}.5', check=False)

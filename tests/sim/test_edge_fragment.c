@@ -239,6 +239,48 @@ static void test_ping_larger_than_a_frame_is_answered_in_fragments(void **state)
 	settle();
 }
 
+// What a router says of a segment of ours to this host that we never sent; it goes to the owner of the flow it quotes.
+static struct slice error_about(const struct ip_fields *ip, uint16_t port)
+{
+	static uint8_t icmp[128];
+	bool v4 = ip_addr_is_v4(&ip->dst);
+	struct ip_fields quoted = {
+		.src = ip->dst, .dst = ip->src, .protocol = IP_PROTOCOL_TCP, .l4_octets = 1460};
+	uint32_t n = ECHO_HEADER;
+	uint64_t pseudo;
+	uint16_t sum;
+
+	memset(icmp, 0, sizeof(icmp));
+	icmp[0] = v4 ? 3 : 2; // too big
+	icmp[1] = v4 ? 4 : 0;
+	octets_put16(icmp + 6, 1400);
+	n += ip_put(icmp + n, &quoted);
+	octets_put16(icmp + n, PORT);
+	octets_put16(icmp + n + 2, port);
+	n += 8;
+	pseudo = v4 ? 0 : checksum_pseudo(&ip->src, &ip->dst, IP_PROTOCOL_ICMP6, (uint16_t)n);
+	sum = (uint16_t)~checksum_fold(checksum_add(pseudo, icmp, n));
+	memcpy(icmp + 2, &sum, 2);
+	return (struct slice){icmp, n};
+}
+
+static void test_icmp_error_reaches_an_owner_whole_and_in_fragments(void **state)
+{
+	enum { ERRORS = 32 };
+	uint64_t before = rig_drops(rig, DROP_ICMP_NO_CONN);
+
+	(void)state;
+	for (uint16_t i = 0; i < 2 * ERRORS; i++) {
+		struct ip_fields ip = fields(i % 2 == 0, 300u + i, 9000u + i);
+		struct cut cut = {.ip = ip, .mtu = i < ERRORS ? 1400 : cut_of(&ip).mtu};
+
+		cut.ip.protocol = i % 2 == 0 ? IP_PROTOCOL_ICMP : IP_PROTOCOL_ICMP6;
+		inject_cut(&cut, error_about(&ip, (uint16_t)(5000 + i)), i % 4 < 2);
+	}
+	settle();
+	assert_int_equal(rig_drops(rig, DROP_ICMP_NO_CONN), before + 2 * ERRORS);
+}
+
 // Fragments of one packet with these offsets, lengths and "more" bits.
 struct part {
 	uint16_t offset, octets;
@@ -358,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_syn_in_fragments_is_answered_by_its_owner),
 		cmocka_unit_test(test_ping_larger_than_a_frame_is_answered_in_fragments),
+		cmocka_unit_test(test_icmp_error_reaches_an_owner_whole_and_in_fragments),
 		cmocka_unit_test(test_tiny_fragment_attack_is_dropped),
 		cmocka_unit_test(test_overlapping_fragments_attack_is_dropped),
 		cmocka_unit_test(test_fragments_that_reach_too_far_are_dropped),
