@@ -81,7 +81,8 @@ static void publish(struct spooler *s)
 		fprintf(stderr,
 			"postern-edge: spool %s: %s (%s): mail gets 451 until that is mended\n",
 			s->directory, err_text(s->writer != NULL ? ERR_DISK_FULL : ERR_DISK_IO),
-			disk_real_failure());
+			s->writer != NULL ? "no room for another segment and the reserve"
+					  : disk_real_failure());
 }
 
 enum err spooler_open(struct edge *edge, const char *directory, struct spooler **spooler)

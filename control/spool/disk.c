@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -129,6 +130,18 @@ static int real_sync_dir(struct disk *d, int dir)
 	return fsync(dir) == 0 ? 0 : failed_file("sync", dir);
 }
 
+static int real_room(struct disk *d, int dir, struct disk_room *room)
+{
+	struct statvfs status;
+
+	(void)d;
+	if (fstatvfs(dir, &status) != 0)
+		return failed_file("look for room in", dir);
+	room->total = (uint64_t)status.f_frsize * status.f_blocks;
+	room->free = (uint64_t)status.f_frsize * status.f_bavail;
+	return 0;
+}
+
 static int real_unlink(struct disk *d, int dir, const char *name)
 {
 	(void)d;
@@ -218,6 +231,7 @@ struct disk *disk_real(void)
 		.size = real_size,
 		.sync_data = real_sync_data,
 		.sync_dir = real_sync_dir,
+		.room = real_room,
 		.unlink = real_unlink,
 		.rename = real_rename,
 		.list = real_list,

@@ -15,6 +15,11 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+// Octets of the file system a directory is in; total 0: nobody knows.
+struct disk_room {
+	uint64_t total, free; // free: to us, without what is kept for root
+};
+
 struct disk {
 	int (*open_dir)(struct disk *d, const char *path); // makes it if missing; a handle
 	int (*open)(struct disk *d, int dir, const char *name,
@@ -27,6 +32,7 @@ struct disk {
 	int64_t (*size)(struct disk *d, int file);
 	int (*sync_data)(struct disk *d, int file); // fdatasync
 	int (*sync_dir)(struct disk *d, int dir);   // fsync of a directory
+	int (*room)(struct disk *d, int dir, struct disk_room *room);
 	int (*unlink)(struct disk *d, int dir, const char *name);
 	int (*rename)(struct disk *d, int dir, const char *from, const char *to);
 	int (*list)(

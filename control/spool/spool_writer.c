@@ -16,6 +16,10 @@ enum {
 	BATCH_RECORDS = 256, // three pieces each: below IOV_MAX
 	BATCH_OCTETS = 4 << 20,
 	SEAL_OCTETS = sizeof(struct spool_record),
+	SMALLEST_SEGMENT_OCTETS = 1 << 20,
+	SEGMENTS_A_DISK = 8,       // at least, while they are larger than the smallest
+	RESERVE_OCTETS = 16 << 20, // of a disk, for outcomes and logs: they empty it
+	RESERVE_PART = 16,         // a smaller disk keeps this part of itself
 };
 
 static_assert(BATCH_RECORDS * 3 <= 1024, "one pwritev");
@@ -174,20 +178,45 @@ static void abandon(struct spool_writer *writer, uint64_t number, int file)
 	writer->disk->unlink(writer->disk, writer->dir, name);
 }
 
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+// How large the next segment may be; 0: the disk is as good as full. The highest segment never goes, so on a small disk it must be a
+// small part of it; and a disk that is full to its last octet has no room for the outcomes that would empty it.
+static uint64_t segment_octets(const struct spool_writer *writer, uint64_t need)
+{
+	uint64_t octets = writer->config.segment_octets;
+	const uint64_t least = at_most(octets, SMALLEST_SEGMENT_OCTETS);
+	struct disk_room room = {0, 0};
+
+	if (writer->disk->room(writer->disk, writer->dir, &room) != 0 || room.total == 0)
+		return need > octets ? need : octets;
+	const uint64_t reserve = at_most(RESERVE_OCTETS, room.total / RESERVE_PART);
+
+	while (octets / 2 >= least &&
+		(octets > room.total / SEGMENTS_A_DISK || octets + reserve > room.free))
+		octets /= 2;
+	octets = need > octets ? need : octets;
+	return octets + reserve > room.free ? 0 : octets;
+}
+
 static enum err start_segment(struct spool_writer *writer, uint64_t record_octets, int64_t wall_s)
 {
 	const struct spool_writer_config *config = &writer->config;
-	uint64_t need = SPOOL_FIRST_OFFSET + record_octets + SEAL_OCTETS;
 	struct spool_file_header header = {
 		.number = writer->segment + 1,
 		.boot = writer->boot,
 		.created_s = wall_s,
 		.previous_octets = writer->previous_octets,
-		.octets = need > config->segment_octets ? need : config->segment_octets,
+		.octets = segment_octets(writer, SPOOL_FIRST_OFFSET + record_octets + SEAL_OCTETS),
 	};
 	enum err err;
 	int file;
 
+	if (header.octets == 0)
+		return ERR_DISK_FULL;
 	if (config->max_octets != 0 && writer->segments.octets + header.octets > config->max_octets)
 		return ERR_DISK_FULL;
 	TRY(spool_file_create(writer->disk, writer->dir, SEGMENT_SUFFIX, &header, &file));

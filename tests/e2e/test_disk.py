@@ -10,17 +10,17 @@ from lab import RELAY, Failed, Lab, Skipped, expect, wait_for
 from sink import Sink
 
 BODY = b'Subject: disk\r\n\r\nx\r\n'
-SPOOL_MIB = 176  # two segments and the outcomes fit, three do not
-LARGE = stuff(message(8000000))
+SPOOL_MIB = 176  # its segments have 16 MiB
+LARGE = stuff(message(4000000))
 
 
 class SmallSpool:
     """A spool on a tmpfs of its own, seen by posternd only, with a file in it that takes space."""
 
-    def __init__(self, lab, filled_mib):
+    def __init__(self, lab, filled_mib, spool_mib=SPOOL_MIB):
         self.lab = lab
         script = 'd=$0; mount -t tmpfs -o size=%dm tmpfs $d && chown nobody $d && fallocate -l %dm $d/filler && exec "$@"'
-        lab.start_postern('sh', '-c', script % (SPOOL_MIB, filled_mib), lab.path('spool'))
+        lab.start_postern('sh', '-c', script % (spool_mib, filled_mib), lab.path('spool'))
         self.filler = f'/proc/{lab.posternd.pid}/root{lab.path("spool")}/filler'
 
     def free(self):
@@ -62,7 +62,7 @@ def says(lab, text):
 def test_full_at_start_then_room():
     with Lab() as lab:
         sink = Sink(lab)
-        spool = SmallSpool(lab, SPOOL_MIB - 20)
+        spool = SmallSpool(lab, SPOOL_MIB - 10)
         pids, client = lab.postern_pids(), session(lab, 'web', RELAY)
         client.say('MAIL FROM:<form@neulan.net>', '451 4.3.0')
         client.say('NOOP', '250')
@@ -70,7 +70,7 @@ def test_full_at_start_then_room():
         spool.make_room()
         wait_for('mail to be taken again', lambda: try_mail(client, 'after', BODY), 5)
         check_arrivals(sink, ['after'])
-        expect(says(lab, 'No space left on device') and says(lab, 'taking mail again'), 'the log says nothing of it')
+        expect(says(lab, 'no room for another segment') and says(lab, 'taking mail again'), 'the log says nothing of it')
         expect(lab.postern_pids() == pids, 'a process died')
 
 
@@ -94,6 +94,23 @@ def test_full_under_load_then_room():
         check_arrivals(sink, taken)
         expect(lab.postern_pids() == pids, 'a process died')
         print(f'      | {len(taken) - 2} mails before the disk was full', flush=True)
+
+
+def test_small_partition_fills_and_empties():
+    with Lab() as lab:
+        SmallSpool(lab, 1, 100)
+        pids, client = lab.postern_pids(), session(lab, 'web', RELAY)
+        taken = []
+        while try_mail(client, f'n{len(taken)}', LARGE):
+            taken.append(f'n{len(taken)}')
+            expect(len(taken) < 30, 'the disk does not become full')
+        expect(len(taken) * 4 > 60, f'only {len(taken)} mails of 4 MB fitted into 100 MiB')
+        expect(not try_mail(client, 'no', BODY), 'mail was taken by a full spool')
+        sink = Sink(lab)
+        lab.ctl('queue', 'retry', 'all')
+        wait_for('mail to be taken again', lambda: try_mail(client, 'after', BODY), 30)
+        check_arrivals(sink, taken + ['after'])
+        expect(lab.postern_pids() == pids, 'a process died')
 
 
 def test_failed_sync_then_a_disk_that_works():

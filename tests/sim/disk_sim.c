@@ -147,6 +147,17 @@ static bool has_space(struct disk_sim *sim, const struct node *node, uint64_t oc
 	return disk_image_octets(sim->root->directory) + octets - node->now.octets <= sim->space;
 }
 
+static int sim_room(struct disk *d, int dir, struct disk_room *room)
+{
+	const struct disk_sim *sim = sim_of(d);
+	const uint64_t used = disk_image_octets(sim->root->directory);
+
+	(void)dir;
+	room->total = sim->space == UINT64_MAX ? 0 : sim->space;
+	room->free = sim->space > used ? sim->space - used : 0;
+	return 0;
+}
+
 static int sim_preallocate(struct disk *d, int file, uint64_t octets)
 {
 	struct disk_sim *sim = sim_of(d);
@@ -347,6 +358,7 @@ struct disk_sim *disk_sim_new(uint64_t seed)
 		.size = sim_size,
 		.sync_data = sim_sync_data,
 		.sync_dir = sim_sync_dir,
+		.room = sim_room,
 		.unlink = sim_unlink,
 		.rename = sim_rename,
 		.list = sim_list,
