@@ -295,42 +295,6 @@ static void test_session_verdict_argument_is_used_when_given(void **state)
 	owner_free(&o);
 }
 
-// Pools of every small size: each command that finds no block says so, nothing leaks, and nothing is half done.
-static void test_session_empty_pool_defers_and_leaks_nothing(void **state)
-{
-	unsigned completed = 0;
-
-	(void)state;
-	for (uint32_t blocks = 1; blocks <= 8; blocks++) {
-		struct owner o;
-		char hello[200] = "EHLO ";
-		const char *said;
-
-		memset(hello + 5, 'a', 150);
-		memcpy(hello + 155, "\r\n", 3);
-		owner_init(&o, 4096, blocks);
-		for (uint32_t taken = blocks; taken > 0; taken--) {
-			void *hold = block_pool_take(&o.pool);
-
-			owner_feed_text(&o, hello);
-			owner_feed_text(&o, "HELO x\r\n");
-			owner_feed_text(&o, message);
-			if (o.open)
-				owner_feed_text(&o, "text\r\n.\r\n");
-			owner_feed_text(&o, "RSET\r\n");
-			block_pool_give(&o.pool, hold);
-			o.s.errors = 0;
-		}
-		completed += o.committed;
-		said = owner_said(&o);
-		assert_int_equal(
-			blocks < 3, strstr(said, "452 4.3.1 Not enough resources") != NULL);
-		assert_int_equal(o.pool.free_count, o.pool.count);
-		owner_free(&o);
-	}
-	assert_true(completed > 0);
-}
-
 static void test_session_long_name_takes_a_block_and_a_short_one_gives_it_back(void **state)
 {
 	struct owner o;
@@ -570,7 +534,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_session_greeting_that_refuses_closes),
 		cmocka_unit_test(test_session_verdict_421_closes_in_any_waiting_state),
 		cmocka_unit_test(test_session_verdict_argument_is_used_when_given),
-		cmocka_unit_test(test_session_empty_pool_defers_and_leaks_nothing),
 		cmocka_unit_test(
 			test_session_long_name_takes_a_block_and_a_short_one_gives_it_back),
 		cmocka_unit_test(test_session_idle_holds_no_block_and_is_small),
