@@ -66,6 +66,14 @@ struct edge_process {
 	int reload_memfd; // came by SIGHUP while another reload was under way; -1: none
 };
 
+static const char help[] = "usage: postern-edge CONFIG\n"
+			   "\n"
+			   "Owns the network ports and speaks TCP and SMTP on them. Is started by "
+			   "posternd, which gives it its\n"
+			   "descriptors, and not by hand. Ends with 0 when it was told to stop, "
+			   "with 1 when it cannot go on. See\n"
+			   "postern-edge(8).\n";
+
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
 {
 	va_list ap;
@@ -84,15 +92,6 @@ static void print_mistake(void *user, const char *path, struct config_pos pos, c
 {
 	(void)user;
 	fprintf(stderr, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
-}
-
-static struct config *load_config(const char *path)
-{
-	struct config *config = config_load(path, CHILD_CONFIG_FD, print_mistake, NULL);
-
-	if (config == NULL)
-		die("%s has mistakes, see above", path);
-	return config;
 }
 
 static void start_rcu(struct edge *edge, unsigned workers)
@@ -390,10 +389,8 @@ int main(int argc, char **argv)
 	char why[EAL_WHY_OCTETS];
 	enum err e;
 
-	if (argc != 2)
-		die("is started by posternd, not by hand");
+	config = supervised_config("postern-edge", help, argc, argv);
 	p->config_path = argv[1];
-	config = load_config(p->config_path);
 	if (!eal_start(config, &p->edge.huge_pages, why))
 		die("%s", why);
 	p->edge.started_s = (int64_t)time(NULL);

@@ -27,7 +27,8 @@ int main(int argc, char **argv)
 	static uv_signal_t term;
 	uv_loop_t *loop = uv_default_loop();
 
-	d.config = supervised_begin(name, help, argc, argv);
+	d.config = supervised_config(name, help, argc, argv);
+	supervised_settle(name, d.config);
 	d.supervised.name = name;
 	d.supervised.config_path = argv[1];
 	if (!deliver_start(&d, loop))

@@ -17,8 +17,9 @@ int main(int argc, char **argv)
 {
 	static struct supervised supervised;
 	uv_loop_t *loop = uv_default_loop();
-	struct config *config = supervised_begin(name, help, argc, argv);
+	struct config *config = supervised_config(name, help, argc, argv);
 
+	supervised_settle(name, config);
 	supervised.name = name;
 	supervised.config_path = argv[1];
 	if (lookup_start(loop, config, &supervised) == NULL)

@@ -29,22 +29,7 @@ static char *name_of(const char *name)
 
 // ---- Start
 
-static void settle(const char *name, const struct config *config)
-{
-	const int status = privileges_settle(config->control_user);
-
-	if (status != 0) {
-		fprintf(stderr, "%s: cannot become %s (control.user): %s\n", name,
-			config->control_user, strerror(-status));
-		exit(1);
-	}
-	if (fcntl(CHILD_LINK_FD, F_SETFL, O_NONBLOCK) != 0) {
-		fprintf(stderr, "%s: no link to a supervisor: start posternd instead\n", name);
-		exit(1);
-	}
-}
-
-struct config *supervised_begin(const char *name, const char *help, int argc, char **argv)
+struct config *supervised_config(const char *name, const char *help, int argc, char **argv)
 {
 	struct config *config;
 	char *user;
@@ -57,13 +42,29 @@ struct config *supervised_begin(const char *name, const char *help, int argc, ch
 		fputs(help, stderr);
 		exit(2);
 	}
+	if (fcntl(CHILD_LINK_FD, F_GETFD) < 0) {
+		fprintf(stderr, "%s: there is no supervisor: start posternd instead\n", name);
+		exit(1);
+	}
 	user = name_of(name);
 	config = config_load(argv[1], CHILD_CONFIG_FD, print_mistake, user);
 	free(user);
 	if (config == NULL)
 		exit(1);
-	settle(name, config);
 	return config;
+}
+
+void supervised_settle(const char *name, const struct config *config)
+{
+	int status = privileges_settle(config->control_user);
+
+	if (status != 0)
+		fprintf(stderr, "%s: cannot become user %s (control.user): %s\n", name,
+			config->control_user, strerror(-status));
+	else if (fcntl(CHILD_LINK_FD, F_SETFL, O_NONBLOCK) != 0)
+		status = -1;
+	if (status != 0)
+		exit(1);
 }
 
 // ---- Another configuration

@@ -2,7 +2,7 @@
 //
 // Thread:  the loop's; the text of a configuration is read and checked by a thread of libuv's, which yields to the others.
 // Memory:  one configuration text at a time, and one that waits.
-// Blocks:  supervised_begin() reads; nothing else does.
+// Blocks:  supervised_config() reads; nothing else does.
 
 #pragma once
 
@@ -30,9 +30,12 @@ struct supervised {
 	struct config *read;     // by work
 };
 
-// The first thing main() does: takes the arguments (CONFIG, or --help, which prints help), reads the configuration from
-// CHILD_CONFIG_FD, becomes control.user. Ends the process when that is not to be: 0 after --help, 2 for other arguments, 1 after saying why.
-struct config *supervised_begin(const char *name, const char *help, int argc, char **argv);
+// The first thing main() does: takes the arguments (CONFIG, or --help, which prints help) and reads the configuration from
+// CHILD_CONFIG_FD. Ends the process when that is not to be: 0 after --help, 2 for other arguments, 1 after saying why.
+struct config *supervised_config(const char *name, const char *help, int argc, char **argv);
+
+// Become control.user (privileges_settle). Ends the process with 1 after saying why not.
+void supervised_settle(const char *name, const struct config *config);
 
 // Listen to the supervisor on this loop. When it is gone the process ends with 1: its successor starts children of its own, and
 // two must not do the same work. s->name and s->config_path are set. False: libuv cannot.
