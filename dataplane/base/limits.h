@@ -38,6 +38,11 @@ enum {
 		60000, // added for a single segment, which the peer may acknowledge late
 	LIMIT_TCP_TIME_WAIT_US = 60000000,  // slots come back earlier when SYNs need them
 	LIMIT_TCP_FIN_WAIT_2_US = 60000000, // after tcp_close(): RST, closed(TIMEOUT)
+	LIMIT_TCP_KEEP_IDLE_S =
+		120, // sessions of clients that are silent for so long are probed, before a NAT forgets them
+	LIMIT_TCP_KEEP_INTERVAL_S = 30, // and again
+	LIMIT_TCP_KEEP_PROBES =
+		4, // so many unanswered: closed(TIMEOUT), a minute before the command's time is over
 	LIMIT_TCP_CHALLENGES = 5, // ACKs to suspect segments of one connection in a second
 	LIMIT_TCP_RECEIVE_WINDOW =
 		6 << 20, // octets on their way to us on one connection: 500 Mbit/s at 100 ms

@@ -158,6 +158,27 @@ bool tcp_prune(struct tcp_conn *conn)
 	return true;
 }
 
+void tcp_set_keepalive(
+	struct tcp_conn *conn, const struct tcp_keepalive *keepalive, uint64_t now_us)
+{
+	assert(keepalive->idle_s == 0 || (keepalive->interval_s > 0 && keepalive->probes > 0));
+	if (!tcp_conn_has_app(conn))
+		return;
+	conn->keep_idle_s = keepalive->idle_s;
+	conn->keep_interval_s = keepalive->interval_s;
+	conn->keep_probes = keepalive->probes;
+	tcp_timer_on_keepalive_set(conn, now_us);
+}
+
+void tcp_set_user_timeout(struct tcp_conn *conn, uint32_t ms, uint64_t now_us)
+{
+	if (!tcp_conn_has_app(conn))
+		return;
+	conn->user_timeout_ms = ms;
+	conn->has_user_timeout = ms != 0;
+	tcp_timer_on_user_timeout_set(conn, now_us);
+}
+
 void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us)
 {
 	if (tcp_conn_has_app(conn))

@@ -39,7 +39,7 @@ struct tcp_stack;
 enum tcp_close_reason {
 	TCP_CLOSED_ORDERLY,     // both FINs exchanged
 	TCP_CLOSED_RESET,       // the peer sent RST
-	TCP_CLOSED_TIMEOUT,     // retransmissions or window probes gave up
+	TCP_CLOSED_TIMEOUT,     // retransmissions, window probes or keep-alives gave up
 	TCP_CLOSED_ABORTED,     // we called tcp_abort()
 	TCP_CLOSED_UNREACHABLE, // ICMP said so of our SYN
 };
@@ -213,6 +213,22 @@ void tcp_set_ack_policy(struct tcp_conn *conn, enum tcp_ack_policy policy);
 
 // For tests, and for applications that write in small pieces. Until it is called: TCP_SMALL_AT_ONCE. FIN pushes what is held back; a timer does after a while.
 void tcp_set_small(struct tcp_conn *conn, enum tcp_small small);
+
+// Keep-alives (RFC 1122 4.2.3.6): when nothing is in flight and nothing was heard for idle_s, an empty segment that has to be
+// answered leaves every interval_s; RST and closed(TCP_CLOSED_TIMEOUT) when so many in a row were not. Nothing is sent
+// until it is called; idle_s 0: no more.
+struct tcp_keepalive {
+	uint16_t idle_s, interval_s; // the latter at least 1
+	uint8_t probes;              // at least 1
+};
+
+void tcp_set_keepalive(
+	struct tcp_conn *conn, const struct tcp_keepalive *keepalive, uint64_t now_us);
+
+// The user time-out (RFC 9293 3.8.3, RFC 5482): what was sent may stay unacknowledged, or a window shut, for so long; then RST
+// and closed(TCP_CLOSED_TIMEOUT). It takes the place of LIMIT_TCP_RETRIES, and of the number of keep-alives; after
+// tcp_close() LIMIT_TCP_CLOSED_RETRIES holds as well. 0: no more.
+void tcp_set_user_timeout(struct tcp_conn *conn, uint32_t ms, uint64_t now_us);
 
 // Call app->deadline() at due_us; 0: never. Replaces the one before.
 void tcp_set_deadline(struct tcp_conn *conn, uint64_t due_us);

@@ -73,7 +73,7 @@ static bool take_delivery(struct tcp_conn *conn, const struct segment *s, uint64
 	if (d.acked > 0) {
 		tcp_rto_on_ack(conn, s, &d, now_us);
 		octets = advance(conn, d.acked);
-		if (tcp_conn_has(conn, TCP_F_PMTU))
+		if (conn->has_pmtu)
 			tcp_pmtu_on_acked(conn, now_us);
 	}
 	if (conn->flight != 0)

@@ -70,15 +70,19 @@ enum tcp_flag {
 	TCP_F_CORK = 1 << 26,        // TCP_SMALL_NEVER
 	TCP_F_SMALL_OUT = 1 << 27,   // something in flight was less than a segment
 	TCP_F_ACK_EACH = 1 << 28,    // TCP_ACK_EACH
-	TCP_F_PMTU = 1 << 29,        // has a place in stack->pmtu (tcp_pmtu.h)
+	TCP_F_ACK_OWED = 1 << 29,    // octets since heard wait for a delayed ACK
+	TCP_F_DUE_KEEP = 1 << 30,    // TCP_DUE_PEER stands for a keep-alive
 };
 
-// What the one timer of a connection stands for, beside a delayed ACK (ack_due_us).
+// What the one timer of a connection stands for, beside a delayed ACK (TCP_F_ACK_OWED).
 enum tcp_due {
-	TCP_DUE_PEER, // retransmit, window probe, or the end of FIN-WAIT-2 and TIME-WAIT: never two of them at once
-	TCP_DUE_APP, // tcp_set_deadline()
+	TCP_DUE_PEER, // retransmit, window probe, keep-alive, or the end of FIN-WAIT-2 and TIME-WAIT: never two of them at once
+	TCP_DUE_APP,  // tcp_set_deadline()
 	TCP_DUE_COUNT
 };
+
+// Quarters of a millisecond: a delayed ACK is on time, and a day of silence fits into 32 bits.
+enum { TCP_HEARD_SHIFT = 8 };
 
 struct tcp_conn {
 	// Two lines, up to the deadline of the timer: all that octets in order, the ACK for them and an ACK that is no news touch
@@ -106,7 +110,8 @@ struct tcp_conn {
 	uint16_t ts_recent_hour; // now_us >> 32 (71 minutes) when ts_recent was set
 	uint8_t dup_acks_owed;   // for segments that left a hole, since the last flush
 	uint8_t probes;          // since the window closed
-	uint32_t ack_due_us;     // delayed ACK: low bits of when; 0: none is owed
+	uint32_t heard;          // when the peer was heard last, in TCP_HEARD_SHIFT; with
+				 // TCP_F_ACK_OWED: when the first octets came that it is for
 
 	// Third line, behind the deadline: what we send, and how long it takes. An ACK for it touches nothing else.
 	struct timer timer;
@@ -117,7 +122,8 @@ struct tcp_conn {
 	uint32_t srtt_us, rttvar_us;
 	uint8_t retries;                // RTO expiries without progress, probes without answer
 	uint8_t backoff;                // exponent of the RTO; Karn: until a valid sample
-	uint8_t challenges;             // sent in challenge_second
+	bool has_pmtu;                  // has a place in stack->pmtu (tcp_pmtu.h)
+	bool has_user_timeout;          // user_timeout_ms is not 0
 	uint64_t due_us[TCP_DUE_COUNT]; // 0: not
 
 	// Fourth line: birth, death and trouble.
@@ -134,8 +140,13 @@ struct tcp_conn {
 	};
 	uint32_t rcv_fin;
 	uint32_t generation;
-	uint32_t hash;             // of the tuple, for the table
-	uint16_t challenge_second; // now_us >> 20
+	uint32_t hash;                         // of the tuple, for the table
+	uint16_t challenge_second;             // now_us >> 20
+	uint16_t keep_idle_s, keep_interval_s; // 0: no keep-alives
+	uint8_t keep_probes;
+	uint8_t challenges;       // sent in challenge_second
+	uint32_t user_timeout_ms; // tcp_set_user_timeout()
+	uint32_t stuck_ms;        // when what is not acknowledged left, or the first probe did
 };
 
 // A slot with tuple in the table, CLOSED until its first tcp_conn_enter(); NULL: none left.

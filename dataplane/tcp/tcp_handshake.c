@@ -304,6 +304,7 @@ static void establish(struct tcp_conn *conn, const struct segment *s, uint64_t n
 	conn->flags &= ~(uint32_t)TCP_F_SEND_SYN;
 	conn->snd_una = s->ack;
 	tcp_conn_enter(conn, TCP_ST_ESTABLISHED);
+	tcp_timer_on_heard(conn, now_us);
 	tcp_timer_on_ack_advanced(conn, now_us);
 	tcp_ack_take_window(conn, s);
 	tcp_congestion_on_established(conn);

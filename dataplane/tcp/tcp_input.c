@@ -8,6 +8,7 @@
 #include "tcp/tcp_rto.h"
 #include "tcp/tcp_stack.h"
 #include "tcp/tcp_time_wait.h"
+#include "tcp/tcp_timer.h"
 #include "tcp/tcp_window.h"
 
 #include <assert.h>
@@ -127,6 +128,7 @@ static enum drop synchronized(struct tcp_conn *conn, const struct segment *s, ui
 	// Not before the ACK was found good: a blind guess that plants a timestamp of the far future would make PAWS
 	// drop all that the peer sends.
 	take_timestamp(conn, s, now_us);
+	tcp_timer_on_heard(conn, now_us);
 	tcp_ecn_on_data(conn, s);
 	// Seventh and eighth.
 	return tcp_recv_segment(conn, s, now_us);

@@ -388,6 +388,13 @@ void tcp_output_challenge(struct tcp_conn *conn, uint64_t now_us)
 	send_ack(conn, now_us);
 }
 
+void tcp_output_keepalive(struct tcp_conn *conn, uint64_t now_us)
+{
+	struct segment s = acking(conn, conn->snd_una - 1, SEGMENT_ACK, now_us);
+
+	emit(conn->stack, &s);
+}
+
 bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us)
 {
 	// The window is open, only too small for a full segment: wait no longer.
@@ -396,9 +403,7 @@ bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us)
 		return true;
 	}
 	// An octet that was acknowledged long ago must be answered with the window of now, and moves nothing here.
-	struct segment s = acking(conn, conn->snd_una - 1, SEGMENT_ACK, now_us);
-
-	emit(conn->stack, &s);
+	tcp_output_keepalive(conn, now_us);
 	return false;
 }
 

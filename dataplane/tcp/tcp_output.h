@@ -29,6 +29,9 @@ void tcp_output_challenge(struct tcp_conn *conn, uint64_t now_us);
 void tcp_output_tail_probe(struct tcp_conn *conn, uint64_t now_us);
 
 // Ask a peer whose window is shut (RFC 9293 3.8.6.1). True: the window let some octets leave, and they are in flight.
+// An empty segment in front of what was acknowledged: whoever has the connection answers it.
+void tcp_output_keepalive(struct tcp_conn *conn, uint64_t now_us);
+
 bool tcp_output_probe(struct tcp_conn *conn, uint64_t now_us);
 
 // SYN-ACK in answer to syn, from no connection.

@@ -37,8 +37,7 @@ static struct tcp_pmtu *find(const struct tcp_conn *conn)
 {
 	struct tcp_pmtu *p = place_of(conn);
 
-	if (!tcp_conn_has(conn, TCP_F_PMTU) || p->index != conn->index ||
-		p->generation != conn->generation)
+	if (!conn->has_pmtu || p->index != conn->index || p->generation != conn->generation)
 		return NULL;
 	return p;
 }
@@ -51,14 +50,14 @@ static struct tcp_pmtu *find_or_take(struct tcp_conn *conn)
 		return p;
 	p = place_of(conn);
 	*p = (struct tcp_pmtu){.index = conn->index, .generation = conn->generation};
-	conn->flags |= TCP_F_PMTU;
+	conn->has_pmtu = true;
 	return p;
 }
 
 static void forget(struct tcp_conn *conn, struct tcp_pmtu *p)
 {
 	*p = (struct tcp_pmtu){.index = UINT32_MAX};
-	conn->flags &= ~(uint32_t)TCP_F_PMTU;
+	conn->has_pmtu = false;
 }
 
 // A router of before RFC 1191 names no size: the next smaller one of its table (7.1).

@@ -215,7 +215,7 @@ void tcp_recovery_on_ack(
 	if (f->repair != TCP_REPAIR_NONE && seq_le(f->recover, conn->snd_una))
 		end(conn);
 	judge_loss(conn, d, now_us);
-	if (f->lost > 0 && tcp_conn_has(conn, TCP_F_PMTU))
+	if (f->lost > 0 && conn->has_pmtu)
 		tcp_pmtu_on_lost(conn, now_us);
 	if (!tcp_flight_mends_loss(f) && f->lost > 0)
 		begin(conn);
@@ -235,7 +235,7 @@ void tcp_recovery_on_reorder_due(struct tcp_conn *conn, uint64_t now_us)
 	struct tcp_delivery nothing = {0};
 
 	tcp_rack_detect(conn, now_us);
-	if (f->lost > 0 && tcp_conn_has(conn, TCP_F_PMTU))
+	if (f->lost > 0 && conn->has_pmtu)
 		tcp_pmtu_on_lost(conn, now_us);
 	if (!tcp_flight_mends_loss(f) && f->lost > 0)
 		begin(conn);

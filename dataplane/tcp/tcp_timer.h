@@ -6,6 +6,7 @@
 //             tail probe         data sent                       one segment more (tcp_rack.h)
 //             reordering         something SACKed, not the first what was only late by then is lost
 //             window probe       something to send, no window    a probe; closed(TIMEOUT)
+//             keep-alive         all acknowledged                a probe, if nothing was heard; closed(TIMEOUT)
 //             FIN-WAIT-2         our FIN acknowledged            RST, closed(TIMEOUT)
 //             TIME-WAIT          both FINs exchanged             slot free
 //   ACK       delayed ACK        data received                   ACK at the next flush
@@ -32,6 +33,12 @@ void tcp_timer_on_sacked(struct tcp_conn *conn, uint64_t now_us);
 
 // Something waits to be sent, nothing is in flight, and the peer's window does not let it.
 void tcp_timer_on_blocked(struct tcp_conn *conn, uint64_t now_us);
+
+// A segment of the peer was found good.
+void tcp_timer_on_heard(struct tcp_conn *conn, uint64_t now_us);
+
+void tcp_timer_on_keepalive_set(struct tcp_conn *conn, uint64_t now_us);
+void tcp_timer_on_user_timeout_set(struct tcp_conn *conn, uint64_t now_us);
 
 void tcp_timer_on_data_received(struct tcp_conn *conn, uint64_t now_us);
 void tcp_timer_on_ack_sent(struct tcp_conn *conn);

@@ -202,6 +202,22 @@ static void app_deadline(char **at)
 	tcp_set_deadline(need_conn(), dialog.now_us + dialog_word_number(at));
 }
 
+// IDLE INTERVAL PROBES, seconds; 0 0 0: no more.
+static void app_keepalive(char **at)
+{
+	uint16_t idle = (uint16_t)dialog_word_number(at);
+	uint16_t interval = (uint16_t)dialog_word_number(at);
+	uint8_t probes = (uint8_t)dialog_word_number(at);
+	struct tcp_keepalive keepalive = {idle, interval, probes};
+
+	tcp_set_keepalive(need_conn(), &keepalive, dialog.now_us);
+}
+
+static void app_user_timeout(char **at)
+{
+	tcp_set_user_timeout(need_conn(), dialog_word_number(at), dialog.now_us);
+}
+
 static void app_window(char **at)
 {
 	tcp_set_receive_window(need_conn(), dialog_word_number(at));
@@ -258,6 +274,8 @@ static void app_line(char **at)
 		{"resume", app_resume},
 		{"deadline", app_deadline},
 		{"window", app_window},
+		{"keepalive", app_keepalive},
+		{"user_timeout", app_user_timeout},
 		{"acks", app_acks},
 		{"consume", app_consume},
 		{"in_data", app_in_data},

@@ -72,7 +72,7 @@ static void forget_time(void)
 	if (conn == NULL)
 		return;
 	conn->challenges = 0;
-	if (conn->ack_due_us != 0) {
+	if (tcp_conn_has(conn, TCP_F_ACK_OWED)) {
 		conn->flags |= TCP_F_ACK_NOW;
 		tcp_conn_touch(conn);
 	}

@@ -218,6 +218,17 @@ static uint32_t receive_room(const struct sock *sock)
 	return unread < most ? most - (uint32_t)unread : 0;
 }
 
+static void apply_timers(struct sock *sock)
+{
+	bool keeps = sock->options[OPTION_KEEPALIVE] != 0;
+	struct tcp_keepalive keepalive = {keeps ? (uint16_t)sock->options[OPTION_KEEPIDLE] : 0,
+		(uint16_t)sock->options[OPTION_KEEPINTVL], (uint8_t)sock->options[OPTION_KEEPCNT]};
+
+	tcp_set_keepalive(sock->conn, &keepalive, sock->world->now_us);
+	tcp_set_user_timeout(
+		sock->conn, (uint32_t)sock->options[OPTION_USER_TIMEOUT], sock->world->now_us);
+}
+
 void sock_apply_options(struct sock *sock)
 {
 	enum tcp_small small = TCP_SMALL_ALONE;
@@ -229,6 +240,7 @@ void sock_apply_options(struct sock *sock)
 	if (sock->options[OPTION_CORK] != 0 || sock->more)
 		small = TCP_SMALL_NEVER;
 	tcp_set_small(sock->conn, small);
+	apply_timers(sock);
 	tcp_set_receive_window(sock->conn, receive_room(sock));
 }
 

@@ -111,7 +111,7 @@ static void check_timer(const struct tcp_conn *conn)
 	if (conn->state == TCP_ST_TIME_WAIT ||
 		(conn->state == TCP_ST_FIN_WAIT_2 && tcp_conn_has(conn, TCP_F_DISCARD)))
 		MUST(conn, conn->due_us[TCP_DUE_PEER] != 0);
-	if (conn->ack_due_us != 0)
+	if (tcp_conn_has(conn, TCP_F_ACK_OWED))
 		MUST(conn, conn->timer.next != NULL);
 	MUST(conn, (conn->timer.next != NULL) == (conn->timer.due_us != 0));
 	for (int i = 0; i < TCP_DUE_COUNT; i++) {
