@@ -129,8 +129,8 @@ enum drop tcp_ack_segment(struct tcp_conn *conn, const struct segment *s, uint64
 			 s->ack == tcp_conn_send_end(conn) + 1;
 	uint32_t window = conn->snd_wnd;
 
-	// Older than what is known: only its window could be news, and is not.
-	if (seq_le(conn->snd_una, s->ack))
+	// Older than what is known: its window is no news, but its SACKs may be.
+	if (seq_le(conn->snd_una, s->ack) || conn->flight != 0)
 		octets = take_delivery(conn, s, now_us);
 	update_window(conn, s);
 	if (conn->snd_wnd > window)

@@ -67,7 +67,8 @@ static bool is_used(const struct tcp_conn *conn, const struct tcp_delivery *d)
 void tcp_congestion_grow(struct tcp_conn *conn, const struct tcp_delivery *d, uint64_t now_us)
 {
 	struct tcp_cubic_now now = {conn->snd_mss, conn->srtt_us, (uint32_t)now_us};
-	uint32_t acked = d->acked;
+	// What was SACKed before has made room for others then.
+	uint32_t acked = conn->flight != 0 ? smaller(d->acked, d->octets) : d->acked;
 	struct tcp_cubic *cubic = conn->flight != 0 ? &tcp_flight_of(conn)->cubic : NULL;
 
 	if (acked == 0 || conn->cwnd > 2 * conn->stack->config.send_buffer)
@@ -139,8 +140,9 @@ void tcp_congestion_repair(struct tcp_conn *conn, const struct tcp_delivery *d, 
 		may = may > f->prr_out ? may - f->prr_out : 0;
 	} else {
 		may = f->prr_delivered > f->prr_out ? f->prr_delivered - f->prr_out : 0;
+		may = may > d->octets ? may : d->octets;
 		if (d->acked > 0 && !lost_more)
-			may = (may > d->octets ? may : d->octets) + mss;
+			may += mss;
 		if (may > conn->ssthresh - pipe)
 			may = conn->ssthresh - pipe;
 	}

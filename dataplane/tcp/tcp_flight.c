@@ -370,7 +370,8 @@ void tcp_flight_on_ack(
 			d->again_octets = block.right - block.left;
 			continue;
 		}
-		if (seq_lt(block.left, s->ack))
+		// Of an ACK that was overtaken the blocks may be news.
+		if (seq_lt(block.left, s->ack) || seq_lt(block.left, conn->snd_una))
 			continue;
 		d->has_sacks = true;
 		take_sack(conn, block, s, d, now_us);

@@ -239,6 +239,9 @@ static bool may_send(const struct tcp_conn *conn, uint32_t seq, struct piece *p)
 	uint32_t room = peer_limits ? peer : network;
 
 	*p = piece_at(conn, seq, room > ahead ? room - ahead : 0);
+	// An end that nothing follows burdens no network.
+	if (p->len == 0 && seq == tcp_conn_send_end(conn))
+		*p = piece_at(conn, seq, peer > ahead ? peer - ahead : 0);
 	return (p->len > 0 || p->fin) && !is_silly(conn, p, peer_limits);
 }
 

@@ -232,7 +232,8 @@ void tcp_recovery_on_ack(
 void tcp_recovery_on_reorder_due(struct tcp_conn *conn, uint64_t now_us)
 {
 	struct tcp_flight *f = tcp_flight_of(conn);
-	struct tcp_delivery nothing = {0};
+	// What was SACKed when the wait began.
+	struct tcp_delivery before = {.octets = conn->snd_mss};
 
 	tcp_rack_detect(conn, now_us);
 	if (f->lost > 0 && conn->has_pmtu)
@@ -240,7 +241,7 @@ void tcp_recovery_on_reorder_due(struct tcp_conn *conn, uint64_t now_us)
 	if (!tcp_flight_mends_loss(f) && f->lost > 0)
 		begin(conn);
 	if (f->repair == TCP_REPAIR_FAST)
-		tcp_congestion_repair(conn, &nothing, true);
+		tcp_congestion_repair(conn, &before, true);
 }
 
 void tcp_recovery_on_timeout(struct tcp_conn *conn, uint64_t now_us)

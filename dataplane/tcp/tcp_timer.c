@@ -179,12 +179,13 @@ static uint32_t reorder_wait_us(const struct tcp_conn *conn)
 // The first of three: the end of the reordering window, a probe, the RTO (RFC 8985 8).
 static void wait_for_first(struct tcp_conn *conn, uint64_t now_us)
 {
-	uint64_t probe_us = tcp_rack_probe_us(conn);
+	uint64_t probe_us = tcp_rack_probe_us(conn), rto_us = tcp_rto_us(conn);
 
 	if (reorder_wait_us(conn) > 0)
 		wait_for(conn, TCP_F_DUE_REORDER, now_us + reorder_wait_us(conn));
-	else if (probe_us != 0 && probe_us < tcp_rto_us(conn))
-		wait_for(conn, TCP_F_DUE_PROBE, now_us + probe_us);
+	// RFC 8985 7.2: where the RTO comes first, it is a probe that leaves then.
+	else if (probe_us != 0)
+		wait_for(conn, TCP_F_DUE_PROBE, now_us + (probe_us < rto_us ? probe_us : rto_us));
 	else
 		wait_for_rto(conn, now_us);
 }
