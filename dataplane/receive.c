@@ -269,7 +269,7 @@ static void frame_input(struct worker *w, struct rte_mbuf *m, struct frame *f, e
 		fragment_frame(w, m, f);
 		break;
 	case FRAME_ICMP_ERROR:
-		error_frame(w, m, &f);
+		error_frame(w, m, f);
 		break;
 	}
 }
