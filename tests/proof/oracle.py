@@ -5,17 +5,25 @@ is found by asking for one address of each stretch in which no entry begins or e
 
     policy = {'own_networks': [prefix...], 'vservers': [vserver...]}
     vserver = {'name', 'local_domains': [...], 'relay_domains': [...], 'connections': rule, 'relay': rule, 'open_relay': bool}
-    rule = None | ('only' | 'all_except', [prefix...])        prefixes are texts
+    rule = None | ('only' | 'all_except', [entry...])       entries are texts: prefixes, host names, ".suffix", "/regex/"
+
+A client's name is its confirmed one, None when it has none, UNKNOWN when that could not be found out.
 """
 import ipaddress
 import re
 
-ACCEPT, REFUSE = 'accept', 'refuse'
+ACCEPT, REFUSE, DEFER = 'accept', 'refuse', 'defer'
+UNKNOWN = '?'
+UNLISTED = 'in-no-list.oracle.invalid'
 FOREIGN = 'nobody-has-this.oracle.invalid'
 
 
 def network(text):
     return ipaddress.ip_network(text)
+
+
+def is_name(entry):
+    return re.fullmatch(r'[0-9.]+(/[0-9]+)?|[0-9a-fA-F:.]*:[0-9a-fA-F:./]*', entry) is None
 
 
 def holds(entry, address):
@@ -24,23 +32,40 @@ def holds(entry, address):
 
 
 def listed(entries, address):
-    return any(holds(entry, address) for entry in entries)
+    return any(holds(entry, address) for entry in entries if not is_name(entry))
 
 
-def let_in(rule, address, unwritten):
-    """What a list says of a client that has no name."""
+def fits(entry, name):
+    if entry.startswith('/'):
+        return re.fullmatch(entry[1:-1], name) is not None
+    if entry.startswith('.'):
+        return name.endswith(entry) and name != entry
+    return name == entry.lower()
+
+
+def let_in(rule, address, name, unwritten):
+    """What a list says of a client: True, False, or None when that hangs on a name nobody knows."""
     if rule is None:
         return unwritten
     mode, entries = rule
-    return listed(entries, address) if mode == 'only' else not listed(entries, address)
+    names = [entry for entry in entries if is_name(entry)]
+    if listed(entries, address):
+        return mode == 'only'
+    if not names:
+        return mode != 'only'
+    if name == UNKNOWN:
+        return None
+    if name is None:  # in a list of exceptions it counts as one, or it would escape by deleting its PTR
+        return False
+    return any(fits(entry, name) for entry in names) == (mode == 'only')
 
 
-def may_connect(vserver, address):
-    return let_in(vserver['connections'], address, True)
+def may_connect(vserver, address, name=None):
+    return let_in(vserver['connections'], address, name, True)
 
 
-def in_relay_list(vserver, address):
-    return let_in(vserver['relay'], address, False)
+def in_relay_list(vserver, address, name=None):
+    return let_in(vserver['relay'], address, name, False)
 
 
 def takes_domain(domains, name):
@@ -67,11 +92,12 @@ def recipient_form(recipient):
     return match.group(2).lower() if match else None
 
 
-def decide(vserver, client, recipient=None):
-    """(verdict, stage) of a client without login, TLS or name."""
+def decide(vserver, client, recipient=None, name=None):
+    """(verdict, stage) of a client without login and TLS."""
     address = address_of(client)
-    if not may_connect(vserver, address):
-        return REFUSE, 'connect'
+    connects = may_connect(vserver, address, name)
+    if connects is not True:
+        return (REFUSE if connects is False else DEFER), 'connect'
     if recipient is None:
         return ACCEPT, 'connect'
     domain = recipient_form(recipient)
@@ -79,7 +105,7 @@ def decide(vserver, client, recipient=None):
         return REFUSE, 'rcpt'
     if domain == '' or takes_domain(vserver['local_domains'] + vserver['relay_domains'], domain):
         return ACCEPT, 'rcpt'
-    return (ACCEPT if in_relay_list(vserver, address) else REFUSE), 'rcpt'
+    return {True: ACCEPT, False: REFUSE, None: DEFER}[in_relay_list(vserver, address, name)], 'rcpt'
 
 
 # --- sets, as sorted lists of (first, last) for one family
@@ -92,8 +118,8 @@ def stretches(version, entries):
     """First addresses of stretches in which all entries agree."""
     cuts = {0}
     for entry in entries:
-        net = network(entry)
-        if net.version == version:
+        net = None if is_name(entry) else network(entry)
+        if net is not None and net.version == version:
             cuts.add(int(net[0]))
             cuts.add(int(net[-1]) + 1)
     if version == 6:
@@ -139,20 +165,37 @@ def entries_of(vserver):
     return [entry for key in ('connections', 'relay') if vserver[key] for entry in vserver[key][1]]
 
 
-def relays(vserver, address):
-    if not may_connect(vserver, address):
-        return False
-    return takes_domain(vserver['local_domains'] + vserver['relay_domains'], FOREIGN) or in_relay_list(vserver, address)
+def connects_some_how(vserver, address):
+    """Without a name that the list names."""
+    return any(may_connect(vserver, address, name) for name in (None, UNLISTED))
+
+
+def relays_some_how(vserver, address):
+    """Without a name that the relay list names, but maybe with one that lets it connect."""
+    rule = vserver['connections']
+    by_name = rule is not None and rule[0] == 'only' and any(is_name(entry) for entry in rule[1])
+    for name in (None, UNLISTED):
+        relays = takes_domain(vserver['local_domains'] + vserver['relay_domains'], FOREIGN) or in_relay_list(vserver, address, name)
+        if relays and (may_connect(vserver, address, name) or (by_name and name == UNLISTED)):
+            return True
+    return False
+
+
+SOME_HOW = {'relay': relays_some_how, 'connect': connects_some_how}
 
 
 def who_can(vserver, right, version):
-    wanted = relays if right == 'relay' else may_connect
-    return where(version, entries_of(vserver), lambda address: wanted(vserver, address))
+    return where(version, entries_of(vserver), lambda address: SOME_HOW[right](vserver, address))
+
+
+def names_that_can(vserver, right):
+    rule = vserver['relay' if right == 'relay' else 'connections']
+    return [entry for entry in rule[1] if is_name(entry)] if rule is not None and rule[0] == 'only' else []
 
 
 def less(vserver, other, right, version):
     """Whom the one lets and the other does not; either may be None."""
-    wanted = relays if right == 'relay' else may_connect
+    wanted = SOME_HOW[right]
     entries = [entry for v in (vserver, other) if v for entry in entries_of(v)]
     return where(version, entries, lambda address: bool(vserver) and wanted(vserver, address) and not (other and wanted(other, address)))
 
@@ -168,7 +211,7 @@ def strangers(policy, vserver):
     """Whether anybody outside own_networks relays without login."""
     own = policy['own_networks']
     for version in (4, 6):
-        if where(version, entries_of(vserver) + own, lambda address: relays(vserver, address) and not listed(own, address)):
+        if where(version, entries_of(vserver) + own, lambda address: relays_some_how(vserver, address) and not listed(own, address)):
             return True
     return False
 
