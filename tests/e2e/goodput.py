@@ -7,13 +7,16 @@ control that is asked for; the kernel's receiver is this file as a program, with
     python3 goodput.py send ADDRESS OCTETS CONGESTION_CONTROL    # prints {"seconds": ..} from 354 to 250
     python3 goodput.py sink ADDRESS
 """
+import fcntl
 import json
 import os
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -31,6 +34,10 @@ def body(octets):
 
 def family(address):
     return socket.AF_INET6 if ':' in address else socket.AF_INET
+
+
+def unacknowledged(sock):
+    return struct.unpack('I', fcntl.ioctl(sock, termios.TIOCOUTQ, b'1234'))[0]
 
 
 def send(address, octets, control):
@@ -55,11 +62,14 @@ def send(address, octets, control):
     start = time.monotonic()
     sock.sendall(text)
     sock.sendall(b'.\r\n')
+    while unacknowledged(sock) > 0:
+        time.sleep(0.002)
+    acknowledged = time.monotonic() - start
     hear(b'250')
     seconds = time.monotonic() - start
     sock.sendall(b'QUIT\r\n')
     hear(b'221')
-    print(json.dumps({'seconds': seconds, 'used': sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b'\0').decode()}))
+    print(json.dumps({'seconds': seconds, 'acknowledged': acknowledged, 'used': sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b'\0').decode()}))
 
 
 def take_mail(sock):
@@ -143,7 +153,10 @@ def seconds_for(lab, address, octets, control, **settings):
     """How long one mail took, and what the relay counted."""
     with Relay(lab, **settings) as relay:
         done = lab.run('far', sys.executable, os.path.abspath(__file__), 'send', address, str(octets), control, timeout=900)
-    return json.loads(done.stdout)['seconds'], relay.counters
+    took = json.loads(done.stdout)
+    if os.environ.get('GOODPUT_TRACE'):
+        print(took, flush=True)
+    return took['seconds'], relay.counters
 
 
 def compare(lab, ours, theirs, octets, control, seeds, **settings):

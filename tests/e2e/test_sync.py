@@ -137,3 +137,22 @@ def test_each_250_follows_its_sync():
         expect(disk.made, 'no segment was begun while the trace ran')
         check_control(disk, places, queued)
         print(f'      | {count} mails, {syncs} syncs, {len(disk.made)} new segments', flush=True)
+
+
+def test_large_mail_is_on_its_way_to_the_disk_before_its_sync():
+    if not shutil.which('strace'):
+        raise Skipped('strace is not installed')
+    with Lab() as lab:
+        lab.start_postern()
+        (edge,) = lab.postern_pids('postern-edge')
+        tracer = lab.start('srv', 'strace', '-f', '-y', '-ttt', '-T', '-e', 'trace=sync_file_range,fdatasync', '-o', lab.path('trace'), '-p', str(edge),
+                           stderr=open(lab.path('strace.err'), 'wb'))
+        wait_for('strace', lambda: 'attached' in read(lab.path('strace.err')))
+        client = session(lab, 'web', RELAY, timeout=60)
+        client.send_mail('a@neulan.net', ['b@example.com'], message(6000000))
+        tracer.terminate()
+        tracer.wait(10)
+        calls = [c for c in calls_of(read(lab.path('trace'))) if segment_of(c.path) is not None]
+        last_sync = max(c.began for c in calls if c.name == 'fdatasync')
+        stretches = [c for c in calls if c.name == 'sync_file_range' and c.result == 0 and c.ended <= last_sync]
+        expect(len(stretches) >= 4, f'{len(stretches)} stretches of 6 MB began to be written before the sync')
