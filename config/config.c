@@ -9,6 +9,7 @@
 
 #include "config/check.h"
 #include "config/guard.h"
+#include "config/name_match.h"
 #include "config/reader.h"
 #include "config/value.h"
 
@@ -144,6 +145,8 @@ static void read_tree(struct config *config, const struct text *text, struct mis
 	check_config(config, &reader);
 	guard_check(config, &reader);
 	fill_names(config);
+	if (mistakes->count == 0)
+		config->names = name_match_compile(config, mistakes);
 }
 
 static struct config *create(const char *path, size_t text_octets)
@@ -189,6 +192,8 @@ struct config *config_load(const char *path, int text_fd, config_mistake_fn *mis
 
 void config_free(struct config *config)
 {
-	if (config != NULL)
-		arena_free(config->arena); // the configuration itself is in it
+	if (config == NULL)
+		return;
+	name_match_free(config->names);
+	arena_free(config->arena); // the configuration itself is in it
 }

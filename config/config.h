@@ -14,6 +14,8 @@
 #include "base/ip_addr.h"
 #include "base/limits.h"
 
+struct name_match;
+
 // Where a value stands in its file; all counted from 1. Line 0: a default nobody wrote.
 struct config_pos {
 	uint32_t line, column;
@@ -33,11 +35,26 @@ enum config_list_mode {
 	CONFIG_LIST_ALL_EXCEPT,
 };
 
+// A host name, ".example.net" for any name below, or "/regex/" (name_pattern.h).
+struct config_name {
+	const char *text; // as written
+	struct config_pos pos;
+};
+
 struct config_list {
 	enum config_list_mode mode;
 	struct config_pos pos;
 	struct config_prefix *prefixes;
 	uint32_t prefix_count;
+	struct config_name *names;
+	uint32_t name_count;
+};
+
+// Lists of all virtual servers are numbered: CONFIG_LISTS * index of the virtual server + one of these.
+enum {
+	CONFIG_LIST_CONNECTIONS,
+	CONFIG_LIST_RELAY,
+	CONFIG_LISTS,
 };
 
 enum config_refuse {
@@ -77,6 +94,8 @@ struct config_vserver {
 	struct config_list connections;
 	enum config_refuse refuse;
 	struct config_list relay;
+	bool forward_confirm; // names of clients count only when they lead back to the client's address
+	struct config_pos forward_confirm_pos;
 	bool open_relay_understood; // open_relay: i-understand
 	struct config_pos open_relay_pos;
 	uint32_t workers[LIMIT_WORKERS]; // lcores; empty: all of dataplane.workers
@@ -182,7 +201,7 @@ struct config_delivery {
 	const char *helo;      // default: fqdn of the first virtual server
 };
 
-// nobody = empty list with mode ONLY; NONE: nothing is promised.
+// nobody = empty list with mode ONLY; NONE: nothing is promised. Names in it may as well.
 struct config_guarantee {
 	const char *vserver;
 	struct config_pos pos; // of that name
@@ -211,7 +230,8 @@ struct config {
 	uint32_t vserver_count;
 	struct config_guarantee *guarantees;
 	uint32_t guarantee_count;
-	void *arena; // everything above
+	struct name_match *names; // of all lists; NULL: no list has names
+	void *arena;              // everything above
 };
 
 // Called once for each mistake, in order of position. message says what was found and what was expected.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/guard_names.h"
 #include "config/value.h"
 
 enum {
@@ -33,11 +34,20 @@ size_t guard_octets(const struct config_vserver *vserver)
 	return sets_octets((size_t)vserver->connections.prefix_count + vserver->relay.prefix_count);
 }
 
+// Who may connect, as far as addresses say: a client with a listed name may have any.
+static struct address_set not_kept_out(struct arena *arena, const struct config_vserver *vserver)
+{
+	const struct config_list *connections = &vserver->connections;
+
+	if (connections->mode == CONFIG_LIST_ONLY && connections->name_count > 0)
+		return address_set_all(arena);
+	return address_set_of_list(arena, connections, address_set_all(arena));
+}
+
 struct address_set guard_relay_clients(struct arena *arena, const struct config_vserver *vserver)
 {
 	const struct address_set nobody = {NULL, 0};
-	const struct address_set connect =
-		address_set_of_list(arena, &vserver->connections, address_set_all(arena));
+	const struct address_set connect = not_kept_out(arena, vserver);
 	const struct address_set relay = address_set_of_list(arena, &vserver->relay, nobody);
 
 	return address_set_intersect(arena, connect, relay);
@@ -172,19 +182,6 @@ static void check_own_networks(const struct guard *guard)
 	arena_free(arena);
 }
 
-// Names that no registry gives out (RFC 6761, RFC 6762, and "internal"): a local domain may be one of them.
-static bool is_special(const char *name)
-{
-	static const char *const special[] = {
-		"localhost", "local", "internal", "test", "example", "invalid"};
-
-	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
-		if (strcmp(name, special[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void check_domain(
 	const struct guard *guard, const char *what, const struct config_domain *domain)
 {
@@ -195,7 +192,7 @@ static void check_domain(
 			"open relay: %s has \"*\", every domain there is: expected domains of your "
 			"own, or open_relay: i-understand",
 			what);
-	else if (!is_special(name) &&
+	else if (!guard_names_is_special(name) &&
 		 psl_is_public_suffix2(guard->suffixes, name, PSL_TYPE_ANY) != 0)
 		mistakes_add(guard->mistakes, domain->pos,
 			"open relay: %s has %s, a public suffix below which anybody can have a "
@@ -240,7 +237,7 @@ static struct address_set relaying(struct arena *arena, const struct config_vser
 		takes_every_domain(vserver->relay_domains, vserver->relay_domain_count);
 
 	if (every && vserver->open_relay_understood)
-		return address_set_of_list(arena, &vserver->connections, address_set_all(arena));
+		return not_kept_out(arena, vserver);
 	return guard_relay_clients(arena, vserver);
 }
 
@@ -317,6 +314,7 @@ static void check_promise(const struct guard *guard, const struct config_guarant
 		break_promise(guard, guarantee, promise, &first);
 	}
 	arena_free(arena);
+	guard_names_promise(guarantee, promise->allowed, promise->by, guard->mistakes);
 }
 
 static void check_promises(const struct guard *guard, const struct config_guarantee *guarantee,
@@ -356,6 +354,7 @@ void guard_check(const struct config *config, struct reader *reader)
 	const struct guard guard = {config, reader, reader->mistakes, psl_builtin()};
 
 	check_own_networks(&guard);
+	guard_names_check(config, reader->mistakes);
 	for (uint32_t v = 0; v < config->vserver_count; v++) {
 		check_relay(&guard, &config->vservers[v]);
 		check_domains(&guard, &config->vservers[v]);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/name_pattern.h"
 #include "config/value.h"
 
 // Lists of lcores are laid out as these two, so that one reader serves both.
@@ -168,6 +169,39 @@ static void read_prefixes(struct reader *reader, const struct schema_row *row,
 		config->dynamic_pools = prefixes_of(reader, row, node, &config->dynamic_pool_count);
 }
 
+static void read_name(struct reader *reader, const struct schema_row *row,
+	const struct yaml_node *node, struct config_list *list)
+{
+	struct value_why why;
+
+	if (reader_accept(reader, row, node, name_pattern_wrong(node->text, &why)))
+		list->names[list->name_count++] =
+			(struct config_name){.text = node->text, .pos = node->pos};
+}
+
+// Prefixes and names as they come.
+static void read_entries(struct reader *reader, const struct schema_row *row,
+	const struct yaml_node *node, struct config_list *list)
+{
+	uint32_t count, names = 0;
+
+	if (!count_of(reader, row, node, &count))
+		return;
+	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at))
+		names += at->kind == YAML_SCALAR && value_looks_like_name(at->text);
+	list->prefixes = arena_take_array(reader->arena, count - names, sizeof(list->prefixes[0]));
+	list->names = arena_take_array(reader->arena, names, sizeof(list->names[0]));
+	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+		if (!member(reader, row, at))
+			continue;
+		if (value_looks_like_name(at->text))
+			read_name(reader, row, at, list);
+		else
+			list->prefix_count +=
+				read_prefix(reader, row, at, &list->prefixes[list->prefix_count]);
+	}
+}
+
 static void read_list(struct reader *reader, const struct schema_row *row,
 	const struct yaml_node *node, void *base)
 {
@@ -180,7 +214,26 @@ static void read_list(struct reader *reader, const struct schema_row *row,
 	}
 	list->mode = row->type == SCHEMA_ONLY ? CONFIG_LIST_ONLY : CONFIG_LIST_ALL_EXCEPT;
 	list->pos = node->key_pos;
-	list->prefixes = prefixes_of(reader, row, node, &list->prefix_count);
+	if (row->section == SCHEMA_SECTION_GUARANTEED ||
+		row->section == SCHEMA_SECTION_GUARANTEED_CONNECT)
+		list->prefixes = prefixes_of(reader, row, node, &list->prefix_count);
+	else
+		read_entries(reader, row, node, list);
+}
+
+static void read_names(struct reader *reader, const struct schema_row *row,
+	const struct yaml_node *node, void *base)
+{
+	struct config_list *list = field_of(row, base);
+	uint32_t count;
+
+	if (!count_of(reader, row, node, &count))
+		return;
+	list->names = arena_take_array(reader->arena, count, sizeof(list->names[0]));
+	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+		if (member(reader, row, at))
+			read_name(reader, row, at, list);
+	}
 }
 
 static void read_guaranteed(struct reader *reader, const struct schema_row *row,
@@ -446,6 +499,7 @@ static reader_fn *const readers[SCHEMA_TYPE_COUNT] = {
 	[SCHEMA_PREFIXES] = read_prefixes,
 	[SCHEMA_ONLY] = read_list,
 	[SCHEMA_ALL_EXCEPT] = read_list,
+	[SCHEMA_NAMES] = read_names,
 	[SCHEMA_DOMAINS] = read_domains,
 	[SCHEMA_ROUTE_DOMAINS] = read_route_domains,
 	[SCHEMA_LISTEN] = read_listen,

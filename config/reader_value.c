@@ -208,6 +208,18 @@ static void read_understood(struct reader *reader, const struct schema_row *row,
 	vserver->open_relay_pos = node->pos;
 }
 
+static void read_confirm(struct reader *reader, const struct schema_row *row,
+	const struct yaml_node *node, void *base)
+{
+	struct config_vserver *vserver = base;
+	bool confirm = true;
+
+	if (!reader_accept(reader, row, node, value_bool(node->text, &confirm)))
+		return;
+	vserver->forward_confirm = confirm;
+	vserver->forward_confirm_pos = node->pos;
+}
+
 static void read_authenticated(struct reader *reader, const struct schema_row *row,
 	const struct yaml_node *node, void *base)
 {
@@ -233,6 +245,7 @@ static reader_fn *const readers[SCHEMA_TYPE_COUNT] = {
 	[SCHEMA_DEVICE] = read_device,
 	[SCHEMA_SOURCE] = read_source,
 	[SCHEMA_UNDERSTOOD] = read_understood,
+	[SCHEMA_CONFIRM] = read_confirm,
 	[SCHEMA_AUTHENTICATED] = read_authenticated,
 };
 

@@ -42,6 +42,7 @@ static void print_range(FILE *out, const struct schema_row *row)
 	case SCHEMA_PREFIXES:
 	case SCHEMA_ONLY:
 	case SCHEMA_ALL_EXCEPT:
+	case SCHEMA_NAMES:
 	case SCHEMA_DOMAINS:
 	case SCHEMA_ROUTE_DOMAINS:
 	case SCHEMA_LISTEN:
@@ -59,6 +60,7 @@ static void print_range(FILE *out, const struct schema_row *row)
 	case SCHEMA_SOURCE:
 	case SCHEMA_UNDERSTOOD:
 	case SCHEMA_AUTHENTICATED:
+	case SCHEMA_CONFIRM:
 	case SCHEMA_GATEWAYS:
 	case SCHEMA_GUARANTEED:
 	case SCHEMA_MAP:

@@ -54,8 +54,10 @@ enum schema_section {
 	TYPE(VLANS, "a VLAN number, or two such as [300, 7]")                                      \
 	TYPE(LCORES, "a list of CPU numbers such as [1, 2]")                                       \
 	TYPE(PREFIXES, "a list of prefixes such as [10.12.0.0/16]")                                \
-	TYPE(ONLY, "a list of prefixes such as [10.12.0.0/16]")                                    \
-	TYPE(ALL_EXCEPT, "a list of prefixes such as [10.12.0.0/16]")                              \
+	TYPE(ONLY, "a list of prefixes and names such as [10.12.0.0/16, .example.net]")            \
+	TYPE(ALL_EXCEPT, "a list of prefixes and names such as [10.12.0.0/16, .example.net]")      \
+	TYPE(NAMES, "a list of names such as [host.example.net]")                                  \
+	TYPE(CONFIRM, "true or false")                                                             \
 	TYPE(DOMAINS, "a list of domains such as [example.net]")                                   \
 	TYPE(ROUTE_DOMAINS, "a list of domains such as [example.net]")                             \
 	TYPE(LISTEN, "a list of addresses such as [10.12.170.5]")                                  \

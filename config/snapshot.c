@@ -4,13 +4,13 @@
 
 #include "config/address_key.h"
 #include "config/arena.h"
+#include "config/name_match.h"
 #include "config/prefix_trie.h"
 #include "config/snapshot_bindings.h"
 #include "config/snapshot_classes.h"
 #include "config/snapshot_domains.h"
 
 enum {
-	LISTS_PER_VSERVER = 2, // connections, relay
 	WORD_BITS = 64,
 };
 
@@ -38,7 +38,7 @@ static uint32_t addresses_in(const struct config *config)
 
 static uint32_t words_for(const struct config *config)
 {
-	return (config->vserver_count * LISTS_PER_VSERVER + WORD_BITS - 1) / WORD_BITS;
+	return (config->vserver_count * CONFIG_LISTS + WORD_BITS - 1) / WORD_BITS;
 }
 
 // A class is at most one for each node, and there are two roots besides those listed.
@@ -82,8 +82,10 @@ static void fill_vserver(struct snapshot *snapshot, uint16_t index, struct sipha
 	snapshot->vservers[index] = (struct snapshot_vserver){
 		.config = from,
 		.index = index,
-		.connect_list = (uint16_t)(index * LISTS_PER_VSERVER),
-		.relay_list = (uint16_t)(index * LISTS_PER_VSERVER + 1),
+		.connect_list = (uint16_t)(index * CONFIG_LISTS + CONFIG_LIST_CONNECTIONS),
+		.relay_list = (uint16_t)(index * CONFIG_LISTS + CONFIG_LIST_RELAY),
+		.connect_names = from->connections.name_count > 0,
+		.relay_names = from->relay.name_count > 0,
 		.connect_mode = from->connections.mode,
 		.relay_mode = from->relay.mode,
 		.refuse = from->refuse,
@@ -188,7 +190,8 @@ struct snapshot *snapshot_build(const struct config *config, uint64_t epoch)
 		.config = config,
 		.vserver_count = (uint16_t)config->vserver_count,
 		.unassigned_vserver = SNAPSHOT_NO_VSERVER,
-		.list_count = (uint16_t)(config->vserver_count * LISTS_PER_VSERVER),
+		.list_count = (uint16_t)(config->vserver_count * CONFIG_LISTS),
+		.names = config->names != NULL,
 		.arena = arena,
 	};
 	snapshot->vservers =
@@ -255,6 +258,33 @@ const struct config_prefix *snapshot_entry_of(
 			return NULL;
 		at = node->parent;
 	}
+}
+
+const struct config_list *snapshot_list_of(const struct snapshot *snapshot, uint16_t list)
+{
+	const struct config_vserver *v = &snapshot->config->vservers[list / CONFIG_LISTS];
+
+	return list % CONFIG_LISTS == CONFIG_LIST_CONNECTIONS ? &v->connections : &v->relay;
+}
+
+void snapshot_name_lists(const struct snapshot *snapshot, struct name_match_scratch *scratch,
+	struct slice name, uint64_t *sets)
+{
+	name_match_scan(snapshot->config->names, scratch, name, sets);
+}
+
+uint32_t snapshot_name_entries(const struct snapshot *snapshot, uint16_t list, struct slice name,
+	const struct config_name **first)
+{
+	struct name_match_scratch *scratch =
+		snapshot->names ? name_match_scratch_make(snapshot->config->names) : NULL;
+	uint32_t count = 0;
+
+	*first = NULL;
+	if (scratch != NULL)
+		count = name_match_entries(snapshot->config->names, scratch, list, name, first);
+	name_match_scratch_free(scratch);
+	return count;
 }
 
 void snapshot_each_prefix(const struct snapshot *snapshot, snapshot_prefix_fn *fn, void *user)

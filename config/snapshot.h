@@ -17,6 +17,7 @@
 #include "config/config.h"
 
 struct prefix_trie;
+struct name_match_scratch;
 
 enum {
 	SNAPSHOT_NO_VSERVER = 0xffff,
@@ -28,8 +29,9 @@ struct snapshot_domains;
 struct snapshot_vserver {
 	const struct config_vserver *config;
 	uint16_t index;
-	// List numbers: bits in a class.
+	// List numbers: bits in a class, and in the set of lists of a name.
 	uint16_t connect_list, relay_list;
+	bool connect_names, relay_names; // the list has names as well
 	enum config_list_mode connect_mode, relay_mode;
 	enum config_refuse refuse;
 	const struct snapshot_domains *local_domains, *relay_domains;
@@ -41,11 +43,12 @@ struct snapshot {
 	const struct config *config;
 	struct snapshot_vserver *vservers;
 	uint16_t vserver_count;
-	uint16_t unassigned_vserver;    // of listen: all-unassigned; SNAPSHOT_NO_VSERVER: none
-	uint16_t list_count;            // bits in a class
-	uint32_t class_count;           // class 0: in no list
-	uint32_t class_words;           // 64-bit words a class set has
-	const uint64_t *class_sets;     // class_count * class_words
+	uint16_t unassigned_vserver; // of listen: all-unassigned; SNAPSHOT_NO_VSERVER: none
+	uint16_t list_count;         // bits in a class
+	bool names;                  // some list has names: config->names is there (name_match.h)
+	uint32_t class_count;        // class 0: in no list
+	uint32_t class_words;        // 64-bit words a class set has
+	const uint64_t *class_sets;  // class_count * class_words
 	const struct prefix_trie *trie; // v4-mapped and v6 in one key space of 128 bits
 	void *bindings;                 // listen address -> virtual server
 	void *class_table; // the lcores' lookup table (dataplane/policy/class_table.h); NULL in tools
@@ -75,6 +78,19 @@ static inline bool snapshot_class_has(const struct snapshot *s, uint32_t class, 
 // Longest entry of this list that covers the address: the rule a log line names. NULL: none.
 const struct config_prefix *snapshot_entry_of(
 	const struct snapshot *snapshot, uint16_t list, const struct ip_addr *client);
+
+// A list as it was written: which prefixes and names it holds, for tools.
+const struct config_list *snapshot_list_of(const struct snapshot *snapshot, uint16_t list);
+
+// Adds the lists that a client's name (lower case, no final dot) is in to sets: class_words words, bits as in a class. Of a snapshot that has
+// names, with a scratch of its own database. Cost: one scan.
+void snapshot_name_lists(const struct snapshot *snapshot, struct name_match_scratch *scratch,
+	struct slice name, uint64_t *sets);
+
+// How many entries of this list match name, and the first of them, which is the rule a log line names; NULL: none. Allocates; off the
+// lcores.
+uint32_t snapshot_name_entries(const struct snapshot *snapshot, uint16_t list, struct slice name,
+	const struct config_name **first);
 
 // Every node of the trie in order of address, for building a lookup table: the class holds from this prefix down,
 // until a longer one. Returns false from fn to stop.

@@ -87,7 +87,7 @@ static const char *port_number(const char *text, uint16_t *out)
 	return NULL;
 }
 
-static bool looks_like_name(const char *text)
+bool value_looks_like_name(const char *text)
 {
 	bool letter = false;
 
@@ -109,8 +109,8 @@ static bool is_written_v6(const char *text)
 
 const char *value_address(const char *text, struct ip_addr *out)
 {
-	if (looks_like_name(text))
-		return "host names are " VALUE_LATER;
+	if (value_looks_like_name(text))
+		return "is a name: expected an address";
 	if (!ip_addr_parse(text, out))
 		return "expected an address such as 10.12.170.5 or 2001:db8:12::5";
 	return ip_addr_is_v4(out) && is_written_v6(text)
@@ -128,8 +128,8 @@ static const char *split_prefix(const char *text, struct ip_addr *addr, uint8_t 
 	char address[IP_ADDR_TEXT_MAX];
 	uint64_t bits = 0;
 
-	if (looks_like_name(text))
-		return "names in this list are " VALUE_LATER;
+	if (value_looks_like_name(text))
+		return "is a name: expected an address or subnet";
 	if (octets >= sizeof(address))
 		return expected;
 	memcpy(address, text, octets);
@@ -195,7 +195,7 @@ const char *value_interface(
 	const char *wrong = split_prefix(text, addr, len, &written);
 
 	if (wrong != NULL)
-		return strchr(text, '/') == text || looks_like_name(text)
+		return strchr(text, '/') == text || value_looks_like_name(text)
 			       ? "expected an address with its prefix length such as "
 				 "10.12.170.5/24 or 2001:db8:12::5/64"
 			       : wrong;

@@ -30,7 +30,10 @@ const char *value_octets(const char *text, uint64_t *out);   // "65536", "64KiB"
 const char *value_duration(const char *text, uint64_t *out); // seconds: "300s", "5m", "12h", "2d"
 const char *value_bool(const char *text, bool *out);         // "true", "false"
 
-// One address, v4 or v6. A name is VALUE_LATER.
+// Whether a text is meant as a name or a /regex/, and not as an address.
+bool value_looks_like_name(const char *text);
+
+// One address, v4 or v6.
 const char *value_address(const char *text, struct ip_addr *out);
 
 // An address or a subnet, v4 or v6. len as in struct config_prefix. Host bits are a mistake unless host is wanted (the address

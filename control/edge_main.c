@@ -24,6 +24,7 @@
 #include "control/inject.h"
 #include "control/link_watch.h"
 #include "control/log.h"
+#include "control/name_link.h"
 #include "control/port_watch.h"
 #include "control/reload.h"
 #include "control/spooler.h"
@@ -56,6 +57,7 @@ struct edge_process {
 	struct log *log;
 	struct deliver_link *deliver;
 	struct inject *inject;
+	struct name_link *names;
 	struct admin *admin;
 	uv_loop_t *loop;
 	struct supervised supervised;
@@ -257,6 +259,10 @@ static void on_supervisor(void *user, enum child_link_kind kind, int fd)
 		inject_reset(p->inject);
 		deliver_link_attach(p->deliver, fd);
 		break;
+	case CHILD_LINK_LOOKUP:
+		if (fd >= 0)
+			name_link_attach(p->names, fd);
+		break;
 	case CHILD_LINK_RELOAD:
 		want_reload(p, fd);
 		break;
@@ -264,8 +270,7 @@ static void on_supervisor(void *user, enum child_link_kind kind, int fd)
 		begin_drain(p);
 		break;
 	case CHILD_LINK_CONFIG:
-	case CHILD_LINK_READY:
-	case CHILD_LINK_LOOKUP: // of others
+	case CHILD_LINK_READY: // of others
 		if (fd >= 0)
 			close(fd);
 		break;
@@ -314,6 +319,7 @@ static void on_tick(uv_timer_t *timer)
 	take_spooler_events(p);
 	begin_reload(p);
 	inject_poll(p->inject);
+	name_link_poll(p->names);
 	port_watch_rules(&p->port_watch);
 	if (p->ticks++ % TICKS_PER_S == 0)
 		watch_links(p);
@@ -363,8 +369,9 @@ static void start_loop(struct edge_process *p)
 	p->loop = uv_default_loop();
 	p->inject = inject_new(p->spooler, on_injected, p);
 	p->deliver = deliver_link_new(p->loop, &events);
+	p->names = name_link_new(p->loop, &p->edge);
 	p->log = log_new(&p->edge, p->reload);
-	if (p->inject == NULL || p->deliver == NULL || p->log == NULL ||
+	if (p->inject == NULL || p->deliver == NULL || p->names == NULL || p->log == NULL ||
 		!log_start(p->log, p->loop))
 		die("not enough memory");
 	parts.log = p->log;

@@ -1,11 +1,14 @@
 #include "control/explain.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/name_match.h"
+#include "config/value.h"
 #include "control/explain_changes.h"
 #include "policy/policy.h"
 #include "smtp/smtp_session.h"
@@ -22,7 +25,9 @@ struct question {
 	struct ip_addr client;
 	char client_text[IP_ADDR_TEXT_MAX];
 	struct policy_client facts;
-	const char *sender, *recipient; // NULL: not asked
+	char name[LIMIT_DOMAIN_OCTETS + 1]; // the client's; "": none, or not known
+	uint64_t lists[(LIMIT_VSERVERS * CONFIG_LISTS + 63) / 64]; // that it is in
+	const char *sender, *recipient;                            // NULL: not asked
 };
 
 struct finding {
@@ -73,6 +78,11 @@ static bool check_keys(json_t *args, char why[EXPLAIN_WHY_MAX])
 	return true;
 }
 
+static struct slice name_of(const struct question *q)
+{
+	return (struct slice){(const uint8_t *)q->name, strlen(q->name)};
+}
+
 static const struct snapshot_vserver *find_vserver(
 	const struct snapshot *snapshot, const char *name)
 {
@@ -91,6 +101,34 @@ static void name_vservers(
 	for (uint16_t i = 0; i < snapshot->vserver_count && used < EXPLAIN_WHY_MAX; i++)
 		used += (size_t)snprintf(why + used, EXPLAIN_WHY_MAX - used, " %s",
 			snapshot->vservers[i].config->name);
+}
+
+// No name: the client has none. "?": nobody knows.
+static bool read_name(const struct snapshot *snapshot, json_t *args, struct question *q,
+	char why[EXPLAIN_WHY_MAX])
+{
+	const char *name = json_string_value(json_object_get(args, "name"));
+	struct name_match_scratch *scratch;
+
+	q->facts.names.kind = POLICY_NAMES_NONE;
+	if (name == NULL || *name == '\0')
+		return true;
+	q->facts.names.kind = POLICY_NAMES_UNKNOWN;
+	if (strcmp(name, "?") == 0)
+		return true;
+	if (value_host(name) != NULL)
+		return fail(why, "%.64s: not a host name", name);
+	for (size_t i = 0; name[i] != '\0'; i++)
+		q->name[i] = (char)tolower((unsigned char)name[i]);
+	q->facts.names = (struct policy_names){.kind = POLICY_NAMES_FOUND, .lists = q->lists};
+	if (!snapshot->names)
+		return true;
+	scratch = name_match_scratch_make(snapshot->config->names);
+	if (scratch == NULL)
+		return fail(why, "%s", "no memory");
+	snapshot_name_lists(snapshot, scratch, name_of(q), q->lists);
+	name_match_scratch_free(scratch);
+	return true;
 }
 
 static bool read_question(const struct snapshot *snapshot, json_t *args, struct question *q,
@@ -114,7 +152,7 @@ static bool read_question(const struct snapshot *snapshot, json_t *args, struct 
 	q->facts.class = snapshot_class_of(snapshot, &q->client);
 	q->sender = json_string_value(json_object_get(args, "sender"));
 	q->recipient = json_string_value(json_object_get(args, "recipient"));
-	return true;
+	return read_name(snapshot, args, q, why);
 }
 
 // --- the dialogue, held with a real session ---
@@ -268,6 +306,8 @@ static bool find(const struct question *q, struct finding *f)
 	f->verdict = f->connect;
 	if (f->connect.kind == POLICY_ACCEPT)
 		return start_dialog(q, f, SMTP_REPLY_GREETING);
+	if (f->connect.kind == POLICY_DEFER)
+		return start_dialog(q, f, SMTP_REPLY_NAME_UNKNOWN);
 	if (q->vserver->refuse == CONFIG_REFUSE_REPLY)
 		return start_dialog(q, f, SMTP_REPLY_CONNECT_REFUSED);
 	return true;
@@ -290,17 +330,38 @@ __attribute__((format(printf, 2, 3))) static void say(
 	va_end(arguments);
 }
 
+// What the names of a list have to do with a client that none of its entries is about.
+static const char *nameless_text(const struct question *q, const struct config_list *list)
+{
+	if (list->name_count == 0)
+		return "";
+	if (q->facts.names.kind == POLICY_NAMES_UNKNOWN)
+		return ", and its name is not known";
+	if (q->facts.names.kind == POLICY_NAMES_FOUND)
+		return " or its name";
+	return list->mode == CONFIG_LIST_ALL_EXCEPT
+		       ? "; without a confirmed name it is an exception"
+		       : ", and it has no confirmed name";
+}
+
 static void list_text(const struct question *q, const char *name, uint16_t number,
 	const struct config_list *list, char text[EXPLAIN_WHY_MAX])
 {
 	const struct config_prefix *entry = snapshot_entry_of(q->snapshot, number, &q->client);
+	const char *mode = mode_text(list->mode);
+	const struct config_name *named = NULL;
 
+	if (q->name[0] != '\0')
+		(void)snapshot_name_entries(q->snapshot, number, name_of(q), &named);
 	if (list->mode == CONFIG_LIST_NONE)
 		say(text, "%s: not written, nobody is listed", name);
-	else if (entry == NULL)
-		say(text, "%s.%s: no entry covers %s", name, mode_text(list->mode), q->client_text);
+	else if (entry != NULL)
+		say(text, "%s.%s: %s", name, mode, entry->text);
+	else if (named != NULL)
+		say(text, "%s.%s: %s", name, mode, named->text);
 	else
-		say(text, "%s.%s: %s", name, mode_text(list->mode), entry->text);
+		say(text, "%s.%s: no entry covers %s%s", name, mode, q->client_text,
+			nameless_text(q, list));
 }
 
 static void rule_text(const struct question *q, const struct finding *f, char text[EXPLAIN_WHY_MAX])
@@ -336,7 +397,7 @@ static json_t *rule_json(const struct question *q, const struct finding *f)
 		return json_pack("{s:n, s:i, s:s}", "file", "line", 0, "text",
 			f->form[0] != '\0' ? f->form : "nothing speaks against the sender");
 	rule_text(q, f, text);
-	pos = policy_rule_pos(q->snapshot, q->facts, &q->client, f->verdict);
+	pos = policy_rule_pos(q->snapshot, q->facts, &q->client, name_of(q), f->verdict);
 	if (pos.line == 0 && f->verdict.rule != POLICY_RULE_POSTMASTER)
 		pos = q->vserver->config->pos;
 	return json_pack("{s:s, s:i, s:s}", "file", q->snapshot->config->path, "line",
@@ -345,8 +406,8 @@ static json_t *rule_json(const struct question *q, const struct finding *f)
 
 static json_t *changes_json(const struct question *q, const struct finding *f)
 {
-	struct explain_changes changes = {
-		q->snapshot, q->vserver->config, &q->client, q->client_text, json_array()};
+	struct explain_changes changes = {q->snapshot, q->vserver->config, &q->client,
+		q->client_text, name_of(q), json_array()};
 
 	if (f->by_policy && strcmp(f->stage, "rcpt") == 0)
 		explain_changes_rcpt(&changes, f->verdict,
@@ -371,7 +432,7 @@ static const char *verdict_text(const struct finding *f)
 
 static json_t *not_judged(const json_t *args)
 {
-	static const char *const keys[] = {"name", "tls", "peer", "account"};
+	static const char *const keys[] = {"tls", "peer", "account"};
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -396,9 +457,21 @@ static json_t *reply_json(const char *reply)
 	return json_string(text);
 }
 
-json_t *explain(const struct snapshot *snapshot, json_t *args, char why[EXPLAIN_WHY_MAX])
+// By a name: after the handshake, when packets can be dropped no more.
+static const char *refused_by(const struct question *q)
 {
 	static const char *const silent[] = {"reset", "drop", "reply"};
+	struct policy_client facts = q->facts;
+
+	facts.names.kind = POLICY_NAMES_UNKNOWN;
+	if (q->vserver->refuse == CONFIG_REFUSE_DROP &&
+		policy_connect(q->snapshot, facts).kind == POLICY_DEFER)
+		return silent[CONFIG_REFUSE_RESET];
+	return silent[q->vserver->refuse];
+}
+
+json_t *explain(const struct snapshot *snapshot, json_t *args, char why[EXPLAIN_WHY_MAX])
+{
 	struct question q = {0};
 	struct finding *f;
 	json_t *answer, *ignored;
@@ -414,8 +487,13 @@ json_t *explain(const struct snapshot *snapshot, json_t *args, char why[EXPLAIN_
 	answer = json_pack("{s:s, s:s, s:o, s:o, s:I, s:o}", "verdict", verdict_text(f), "stage",
 		f->stage, "reply", reply_json(f->reply), "rule", rule_json(&q, f), "epoch",
 		(json_int_t)snapshot->epoch, "would_change", changes_json(&q, f));
-	if (f->connect.kind != POLICY_ACCEPT)
-		json_object_set_new(answer, "refused_by", json_string(silent[q.vserver->refuse]));
+	if (f->connect.kind == POLICY_REFUSE)
+		json_object_set_new(answer, "refused_by", json_string(refused_by(&q)));
+	if (q.name[0] != '\0')
+		json_object_set_new(answer, "name", json_string(q.name));
+	if (!q.vserver->config->forward_confirm &&
+		(q.vserver->connect_names || q.vserver->relay_names))
+		json_object_set_new(answer, "risk", json_string(EXPLAIN_RISK_UNCONFIRMED));
 	json_object_set_new(answer, "vserver", json_string(q.vserver->config->name));
 	json_object_set_new(answer, "client", json_string(q.client_text));
 	ignored = not_judged(args);
@@ -454,6 +532,10 @@ char *explain_text(const json_t *answer)
 			(long long)json_integer_value(json_object_get(rule, "line")));
 	else
 		fprintf(out, "  rule   %s\n", get(rule, "text"));
+	if (get(answer, "name")[0] != '\0')
+		fprintf(out, "  name   %s\n", get(answer, "name"));
+	if (get(answer, "risk")[0] != '\0')
+		fprintf(out, "  risk   %s\n", get(answer, "risk"));
 	fprintf(out, "  epoch  %lld\n",
 		(long long)json_integer_value(json_object_get(answer, "epoch")));
 	json_array_foreach(json_object_get(answer, "would_change"), i, change)

@@ -18,11 +18,14 @@ enum {
 	EXPLAIN_WHY_MAX = 512,
 };
 
+#define EXPLAIN_RISK_UNCONFIRMED                                                                   \
+	"forward_confirm: false: whoever has the reverse zone of an address names its client"
+
 // {"verdict": accept|refuse|defer, "stage": connect|mail|rcpt, "reply": text or null when nothing is said (drop, reset), "rule": {"file", "line",
 // "text"}, "epoch", "would_change": [{"action": add|remove, "list", "entry", "file", "line", "text"}], "vserver", "client", ...}
 //
-// args: vserver, client; sender, recipient when given; name, tls, peer, account are taken and named in "not_judged", because no rule
-// asks for them yet. NULL: args do not make a question; why says which.
+// args: vserver, client; sender, recipient when given; name: the client's confirmed name, left out when it has none, "?" when nothing
+// can be found out; tls, peer, account are taken and named in "not_judged", because no rule asks for them yet. NULL: args do not make a question; why says which.
 json_t *explain(const struct snapshot *snapshot, json_t *args, char why[EXPLAIN_WHY_MAX]);
 
 // The same for people; free().

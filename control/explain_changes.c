@@ -57,14 +57,49 @@ static json_t *add_change(const struct explain_changes *changes, const char *act
 	return change;
 }
 
+static uint16_t number_of(const struct explain_changes *changes, const struct config_list *list)
+{
+	const size_t vserver = (size_t)(changes->vserver - changes->snapshot->config->vservers);
+	const bool connections = list == &changes->vserver->connections;
+
+	return (uint16_t)(vserver * CONFIG_LISTS +
+			  (connections ? CONFIG_LIST_CONNECTIONS : CONFIG_LIST_RELAY));
+}
+
+// The same for the client's name. Without a name it is an exception as long as names are listed.
+static unsigned naming(const struct explain_changes *changes, const struct config_list *list,
+	const struct config_name **entry)
+{
+	if (changes->name.len > 0)
+		return snapshot_name_entries(
+			changes->snapshot, number_of(changes, list), changes->name, entry);
+	if (list->mode != CONFIG_LIST_ALL_EXCEPT || list->name_count == 0)
+		return 0;
+	*entry = &list->names[0];
+	return list->name_count;
+}
+
+static unsigned holding(const struct explain_changes *changes, const struct config_list *list)
+{
+	const struct config_prefix *prefix = NULL;
+	const struct config_name *name = NULL;
+
+	return covering(list, changes->client, &prefix) + naming(changes, list, &name);
+}
+
 // The client is to leave the list's reach: possible with one entry only when one alone holds it.
 static void remove_client(
 	struct explain_changes *changes, const struct config_list *list, const char *name)
 {
-	const struct config_prefix *entry = NULL;
+	const struct config_prefix *prefix = NULL;
+	const struct config_name *named = NULL;
 
-	if (covering(list, changes->client, &entry) == 1)
-		add_change(changes, "remove", name, entry->text, entry->pos);
+	if (holding(changes, list) != 1)
+		return;
+	if (covering(list, changes->client, &prefix) == 1)
+		add_change(changes, "remove", name, prefix->text, prefix->pos);
+	else if (naming(changes, list, &named) == 1)
+		add_change(changes, "remove", name, named->text, named->pos);
 }
 
 static json_t *add_client(struct explain_changes *changes, const char *name)
@@ -88,7 +123,7 @@ void explain_changes_connect(struct explain_changes *changes, struct policy_verd
 			add_client(changes, "connections.only");
 		break;
 	case CONFIG_LIST_ALL_EXCEPT:
-		if (admitted)
+		if (verdict.kind != POLICY_REFUSE)
 			add_client(changes, "connections.all_except");
 		else
 			remove_client(changes, list, "connections.all_except");
@@ -106,13 +141,16 @@ static bool is_own(const struct explain_changes *changes)
 	return false;
 }
 
-static void let_client_relay(struct explain_changes *changes)
+static void let_client_relay(struct explain_changes *changes, struct policy_verdict verdict)
 {
 	const struct config_list *list = &changes->vserver->relay;
 	json_t *change;
 
 	if (list->mode == CONFIG_LIST_ALL_EXCEPT) {
-		remove_client(changes, list, "relay.all_except");
+		if (verdict.kind == POLICY_DEFER)
+			add_client(changes, "relay.all_except");
+		else
+			remove_client(changes, list, "relay.all_except");
 		return;
 	}
 	change = add_client(changes, "relay.only");
@@ -156,8 +194,7 @@ static unsigned matching(const struct config_domain *domains, uint32_t count, st
 static bool may_relay(const struct explain_changes *changes)
 {
 	const struct config_list *list = &changes->vserver->relay;
-	const struct config_prefix *entry = NULL;
-	bool listed = covering(list, changes->client, &entry) > 0;
+	bool listed = holding(changes, list) > 0;
 
 	if (list->mode == CONFIG_LIST_NONE)
 		return false;
@@ -194,7 +231,7 @@ void explain_changes_rcpt(
 		take_away(changes, verdict, domain);
 		return;
 	}
-	let_client_relay(changes);
+	let_client_relay(changes, verdict);
 	snprintf(name, sizeof(name), "%.*s", (int)domain.len, (const char *)domain.at);
 	add_change(changes, "add", "relay_domains", name, (struct config_pos){0, 0});
 	add_change(changes, "add", "local_domains", name, (struct config_pos){0, 0});

@@ -17,7 +17,8 @@ struct explain_changes {
 	const struct config_vserver *vserver;
 	const struct ip_addr *client;
 	const char *client_text;
-	json_t *list; // out: one object for each entry
+	struct slice name; // the client's; empty: none, or not known when the verdict was DEFER
+	json_t *list;      // out: one object for each entry
 };
 
 // Entries of the connection list that would alter this verdict of policy_connect().

@@ -154,19 +154,20 @@ static const char *reply_symbol(unsigned reply)
 }
 
 struct parts {
-	struct slice sender, recipient, helo;
+	struct slice sender, recipient, helo, name;
 };
 
 // Lengths come from a worker of ours, but the text's bound is checked all the same.
 static struct parts parts_of(const struct log_record *r)
 {
-	size_t all = (size_t)r->sender_len + r->recipient_len + r->helo_len;
-	struct parts none = {{r->text, 0}, {r->text, 0}, {r->text, 0}};
+	size_t all = (size_t)r->sender_len + r->recipient_len + r->helo_len + r->name_len;
+	struct parts none = {{r->text, 0}, {r->text, 0}, {r->text, 0}, {r->text, 0}};
+	const uint8_t *helo = r->text + r->sender_len + r->recipient_len;
 
 	if (all > LOG_TEXT_OCTETS)
 		return none;
 	return (struct parts){{r->text, r->sender_len}, {r->text + r->sender_len, r->recipient_len},
-		{r->text + r->sender_len + r->recipient_len, r->helo_len}};
+		{helo, r->helo_len}, {helo + r->helo_len, r->name_len}};
 }
 
 // Whether a transaction was open, so that an empty sender is the null sender.
@@ -202,7 +203,7 @@ static bool is_by_policy(const struct log_record *r)
 static struct config_pos pos_of(const struct snapshot *snapshot, const struct log_record *r)
 {
 	const struct snapshot_vserver *vserver = &snapshot->vservers[r->vserver];
-	const struct policy_client client = {r->vserver, r->class};
+	const struct policy_client client = {.vserver = r->vserver, .class = r->class};
 	const struct policy_verdict verdict = {
 		(enum policy_kind)r->verdict, (enum policy_rule)r->rule, NULL};
 	struct config_pos pos;
@@ -211,7 +212,7 @@ static struct config_pos pos_of(const struct snapshot *snapshot, const struct lo
 		return domain_pos(vserver->local_domains, r);
 	if (r->rule == POLICY_RULE_RELAY_DOMAIN)
 		return domain_pos(vserver->relay_domains, r);
-	pos = policy_rule_pos(snapshot, client, &r->client, verdict);
+	pos = policy_rule_pos(snapshot, client, &r->client, parts_of(r).name, verdict);
 	// A refusal by a list nobody wrote stands where the virtual server does.
 	if (pos.line == 0 && r->verdict == POLICY_REFUSE)
 		return vserver->config->pos;
@@ -271,7 +272,7 @@ static void add_w3c_number(struct line *line, uint64_t number)
 static const char w3c_fields[] =
 	"#Fields: date time x-epoch x-session c-ip c-port s-ip s-port x-vserver x-event x-verdict "
 	"x-rule x-rule-at sc-status x-message-id x-sender x-recipient x-rcpt-count x-helo "
-	"cs-bytes\n";
+	"cs-bytes x-client-name\n";
 
 size_t log_format_w3c(const struct log_record *r, const struct log_format_names *names, char *out)
 {
@@ -300,6 +301,7 @@ size_t log_format_w3c(const struct log_record *r, const struct log_format_names 
 	add_w3c_number(&line, r->rcpt_count);
 	add_w3c(&line, parts.helo);
 	add_w3c_number(&line, r->octets);
+	add_w3c(&line, parts.name);
 	add_octets(&line, "\n", 1);
 	return line.len;
 }
@@ -353,6 +355,8 @@ size_t log_format_json(const struct log_record *r, const struct log_format_names
 		add(&line, ",\"recipients\":%u", r->rcpt_count);
 	if (parts.helo.len > 0)
 		add_json(&line, "helo", parts.helo);
+	if (parts.name.len > 0)
+		add_json(&line, "client_name", parts.name);
 	if (r->octets > 0)
 		add(&line, ",\"octets\":%" PRIu32, r->octets);
 	add_octets(&line, "}\n", 2);

@@ -15,13 +15,25 @@ enum {
 // A recipient's domain that no list can name but by "*".
 static const struct slice foreign = {(const uint8_t *)"*", 1};
 
+// What hangs on the client's name: whoever is in no list of exceptions by address has the right unless the name takes it away. What a
+// name gives is not said of addresses, but of names.
+static bool is_by_exception(enum policy_kind kind, enum config_list_mode mode)
+{
+	return kind == POLICY_DEFER && mode == CONFIG_LIST_ALL_EXCEPT;
+}
+
 static bool is_given(
 	const struct snapshot *snapshot, struct policy_client client, enum reach_right right)
 {
-	if (policy_connect(snapshot, client).kind != POLICY_ACCEPT)
-		return false;
-	return right == REACH_CONNECT ||
-	       policy_rcpt(snapshot, client, foreign).kind == POLICY_ACCEPT;
+	const struct snapshot_vserver *v = &snapshot->vservers[client.vserver];
+	const enum policy_kind connect = policy_connect(snapshot, client).kind;
+	const enum policy_kind relay = policy_rcpt(snapshot, client, foreign).kind;
+
+	if (right == REACH_CONNECT)
+		return connect == POLICY_ACCEPT || is_by_exception(connect, v->connect_mode);
+	// Any address may be let in by a name; the relay list then counts as it would for the others.
+	return connect != POLICY_REFUSE &&
+	       (relay == POLICY_ACCEPT || is_by_exception(relay, v->relay_mode));
 }
 
 size_t reach_octets(const struct snapshot *snapshot)
@@ -36,17 +48,20 @@ struct address_set reach_of(struct arena *arena, const struct snapshot *snapshot
 	bool *wanted = arena_take_array(arena, snapshot->class_count, sizeof(wanted[0]));
 
 	for (uint32_t class = 0; class < snapshot->class_count; class ++)
-		wanted[class] = is_given(snapshot, (struct policy_client){vserver, class}, right);
+		wanted[class] = is_given(snapshot,
+			(struct policy_client){.vserver = vserver, .class = class}, right);
 	return snapshot_set_of(arena, snapshot, wanted);
 }
 
-// Lists have no names yet.
 json_t *reach_names(const struct snapshot *snapshot, uint16_t vserver, enum reach_right right)
 {
-	(void)snapshot;
-	(void)vserver;
-	(void)right;
-	return json_array();
+	const struct config_vserver *v = snapshot->vservers[vserver].config;
+	const struct config_list *list = right == REACH_RELAY ? &v->relay : &v->connections;
+	json_t *names = json_array();
+
+	for (uint32_t i = 0; list->mode == CONFIG_LIST_ONLY && i < list->name_count; i++)
+		json_array_append_new(names, json_string(list->names[i].text));
+	return names;
 }
 
 // --- JSON ---

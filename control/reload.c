@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "config/name_match.h"
 #include "control/log_path.h"
 #include "control/restart.h"
 #include "policy/class_table.h"
@@ -69,6 +70,8 @@ static void held_free(struct held *held)
 		return;
 	if (held->class_table != NULL)
 		class_table_free(held->class_table);
+	for (unsigned i = 0; i < LIMIT_WORKERS; i++)
+		name_match_scratch_free(held->policy.scratch[i]);
 	snapshot_free(held->snapshot);
 	if (held->config != NULL)
 		config_free(held->config);
@@ -91,6 +94,18 @@ static void fill_services(struct held *held, uint32_t errors)
 	}
 }
 
+// For the names, one for each worker: here, as they may not allocate.
+static bool make_scratches(struct held *held)
+{
+	for (unsigned i = 0; held->snapshot->names && i < held->config->dataplane.worker_count;
+		i++) {
+		held->policy.scratch[i] = name_match_scratch_make(held->config->names);
+		if (held->policy.scratch[i] == NULL)
+			return false;
+	}
+	return true;
+}
+
 // Takes config and path over. NULL: no memory, everything was given back.
 static struct held *held_build(struct config *config, char *path, uint64_t epoch)
 {
@@ -107,6 +122,8 @@ static struct held *held_build(struct config *config, char *path, uint64_t epoch
 	if (held->snapshot == NULL)
 		goto fail;
 	if (class_table_build(held->snapshot, &held->class_table) != ERR_OK)
+		goto fail;
+	if (!make_scratches(held))
 		goto fail;
 	held->snapshot->class_table = held->class_table;
 	held->policy.snapshot = held->snapshot;

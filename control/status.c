@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/explain.h"
 #include "control/status_ports.h"
 
 static uint64_t load(const _Atomic uint64_t *counter)
@@ -133,6 +134,9 @@ static json_t *worker_json(const struct edge_worker *w)
 	put(worker, "blocks_free", load(&w->blocks_free));
 	put(worker, "bufs_free", load(&w->bufs_free));
 	put(worker, "log_lost", load(&w->log_lost));
+	put(worker, "names_asked", load(&w->names_asked));
+	put(worker, "names_failed", load(&w->names_failed));
+	put(worker, "names_refused", load(&w->names_refused));
 	return worker;
 }
 
@@ -250,6 +254,8 @@ static json_t *vserver_json(const struct status_parts *parts, uint16_t index)
 		json_string(status_ports_steering(parts->edge, parts->policy, index)));
 	if (v->config->open_relay_understood)
 		json_object_set_new(object, "open_relay", json_string("i-understand"));
+	if (!v->config->forward_confirm && (v->connect_names || v->relay_names))
+		json_object_set_new(object, "risk", json_string(EXPLAIN_RISK_UNCONFIRMED));
 	sum_counters(parts->edge, slot, object);
 	return object;
 }
@@ -323,6 +329,8 @@ static void print_vservers(FILE *out, const json_t *status)
 			number_of(v, "messages"), text_of(v, "fqdn"));
 		if (json_object_get(v, "open_relay") != NULL)
 			fprintf(out, "%-16s open_relay: i-understand\n", "");
+		if (json_object_get(v, "risk") != NULL)
+			fprintf(out, "%-16s %s\n", "", text_of(v, "risk"));
 	}
 }
 

@@ -44,10 +44,12 @@ static enum tcp_welcome by_policy(struct worker *w, const struct segment *s, uin
 {
 	const struct snapshot *snapshot = w->policy->snapshot;
 	enum config_refuse refuse = snapshot->vservers[vserver].refuse;
-	struct policy_client client = {vserver, class_table_lookup(snapshot->class_table, &s->src)};
+	struct policy_client client = {
+		.vserver = vserver, .class = class_table_lookup(snapshot->class_table, &s->src)};
 	struct policy_verdict verdict = policy_connect(snapshot, client);
 
-	if (verdict.kind == POLICY_ACCEPT || refuse == CONFIG_REFUSE_REPLY)
+	// What hangs on the client's name is judged before the greeting.
+	if (verdict.kind != POLICY_REFUSE || refuse == CONFIG_REFUSE_REPLY)
 		return TCP_WELCOME;
 	edge_count(&w->shared->vservers[w->policy->slot[vserver]].refused_connect, 1);
 	if (is_to_be_logged(w))

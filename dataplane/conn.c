@@ -4,6 +4,7 @@
 #include "dataplane/conn_admit.h"
 #include "dataplane/conn_flow.h"
 #include "dataplane/conn_log.h"
+#include "dataplane/conn_name.h"
 #include "dataplane/conn_say.h"
 #include "dataplane/conn_verdict.h"
 #include "dataplane/mail.h"
@@ -46,10 +47,39 @@ static void extend_deadline(struct worker *w, struct conn *c, size_t octets)
 
 // ---- Birth
 
+static void count_refused(struct worker *w, struct conn *c, enum smtp_reply reply)
+{
+	edge_count(&conn_admit_counters(w, c)->refused_connect, 1);
+	conn_log_session(w, c, LOG_CONNECT_REFUSED, reply);
+}
+
+// By its name, so after the handshake, which cannot be taken back: refuse: drop is a reset here as well.
+static bool is_refused_in_silence(
+	const struct worker *w, const struct conn *c, enum smtp_reply greeting)
+{
+	return greeting == SMTP_REPLY_CONNECT_REFUSED &&
+	       w->policy->snapshot->vservers[c->vserver].refuse != CONFIG_REFUSE_REPLY;
+}
+
+// Before its greeting a session has said nothing.
+static bool is_greeted(const struct conn *c)
+{
+	return c->last_code != 0;
+}
+
 static void greet(struct worker *w, struct conn *c, enum smtp_reply greeting)
 {
 	struct smtp_io io = conn_say_io(w, c);
 
+	if (greeting == SMTP_REPLY_NONE) { // conn_named() goes on
+		arm_deadline(w, c);
+		return;
+	}
+	if (is_refused_in_silence(w, c, greeting)) {
+		count_refused(w, c, greeting);
+		tcp_abort(conn_tcp(c), w->now_us);
+		return;
+	}
 	smtp_session_greet(&c->smtp, greeting, &io);
 	if (!conn_say(w, c, &io))
 		return;
@@ -58,8 +88,7 @@ static void greet(struct worker *w, struct conn *c, enum smtp_reply greeting)
 		arm_deadline(w, c);
 		return;
 	}
-	edge_count(&conn_admit_counters(w, c)->refused_connect, 1);
-	conn_log_session(w, c, LOG_CONNECT_REFUSED, greeting);
+	count_refused(w, c, greeting);
 	conn_say_close(w, c);
 }
 
@@ -104,7 +133,7 @@ static bool lacks_block(const struct worker *w, struct conn *c)
 
 static bool ready_for_input(struct worker *w, struct conn *c)
 {
-	if (c->closing || smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c))
+	if (c->closing || c->name_wait || smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c))
 		return false;
 	if (tcp_send_space(conn_tcp(c)) < SMTP_REPLY_MAX_OCTETS)
 		return false; // the peer does not read its replies: conn_acked() goes on
@@ -139,10 +168,10 @@ static size_t feed(struct worker *w, struct conn *c, struct slice in)
 	return c->closing ? in.len : done;
 }
 
-// Octets in the very burst that completed the handshake: the peer did not wait for 220.
+// Octets in the very burst that completed the handshake, or while 220 waits for a name: the peer did not wait for it.
 static bool talked_early(const struct worker *w, const struct conn *c)
 {
-	return c->opened_loop == (uint32_t)w->loops;
+	return c->opened_loop == (uint32_t)w->loops || !is_greeted(c);
 }
 
 // No block for a reply is none for what asks for it.
@@ -201,7 +230,7 @@ static void conn_deadline(void *user, struct tcp_conn *tcp, uint64_t now_us)
 	struct conn *c = tcp_conn_app(tcp);
 
 	(void)now_us;
-	if (smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c) ||
+	if (c->name_wait || smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c) ||
 		(c->in_body && conn_flow_is_shut(w))) {
 		arm_deadline(w, c); // we are the ones who are late
 	} else {
@@ -238,6 +267,49 @@ void conn_answer(struct worker *w, const struct spool_answer *answer)
 		tcp_resume(tcp, w->now_us);
 }
 
+// ---- Names
+
+// Before the greeting.
+static void go_on_greeting(struct worker *w, struct conn *c)
+{
+	if (c->vserver_gone)
+		conn_say_end(w, c, SMTP_REPLY_SHUTTING_DOWN);
+	else
+		greet(w, c, conn_admit_by_name(w, c));
+	conn_flow_follow(w, c);
+}
+
+static void go_on_session(struct worker *w, struct conn *c)
+{
+	if (c->vserver_gone)
+		conn_say_end(w, c, SMTP_REPLY_SHUTTING_DOWN);
+	else if (c->smtp.state == SMTP_ST_RCPT_VERDICT)
+		(void)conn_verdict_serve(w, c, (struct smtp_step){.need = SMTP_NEED_RCPT});
+	conn_flow_follow(w, c);
+	if (c->closing || c->name_wait)
+		return;
+	arm_deadline(w, c);
+	if (c->peer_done)
+		conn_say_close(w, c);
+	else if (conn_admit_still(w, c))
+		tcp_resume(conn_tcp(c), w->now_us);
+}
+
+void conn_named(struct worker *w, uint32_t index, uint32_t generation)
+{
+	struct tcp_conn *tcp = tcp_conn_find(w->tcp, index, generation);
+	struct conn *c = tcp != NULL ? tcp_conn_app(tcp) : NULL;
+
+	if (c == NULL || c->closing || !c->name_wait)
+		return;
+	c->name_wait = false;
+	(void)conn_admit_follow(w, c);
+	if (is_greeted(c))
+		go_on_session(w, c);
+	else
+		go_on_greeting(w, c);
+}
+
 void conn_retry_stalled(struct worker *w)
 {
 	struct mail *last = w->stalled.last;
@@ -272,6 +344,7 @@ static void conn_closed(
 	if (!c->began)
 		return;
 	(void)conn_admit_follow(w, c);
+	conn_name_forget(w, c);
 	mail_abort(w, c);
 	conn_admit_uncount(w, c);
 	conn_log_session(w, c, LOG_DISCONNECT, SMTP_REPLY_NONE);

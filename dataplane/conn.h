@@ -7,6 +7,7 @@
 //   conn.c          what TCP and the spooler tell
 //   conn_admit.c    who may be here, and who still may
 //   conn_verdict.c  what the session asks for, until it waits or is over
+//   conn_name.c     the client's names, when something hangs on them
 //   conn_say.c      replies, and the last one
 //   conn_flow.c     windows and ACKs
 //
@@ -42,6 +43,7 @@ struct conn {
 	bool counted : 1;      // in client_count and the open counter
 	bool in_flow : 1; // the policy of a phase is set (conn_flow.h), which is that of bodies when in_body
 	bool in_body : 1;
+	bool name_wait : 1; // for the client's names; input stays unread
 };
 
 // An idle session after EHLO with a name of 64 octets has this and its TCP connection, and nothing else.
@@ -56,6 +58,9 @@ static inline struct tcp_conn *conn_tcp(struct conn *c)
 
 // The spooler's word on a commit.
 void conn_answer(struct worker *w, const struct spool_answer *answer);
+
+// What the connection waited for is known of its client's names, or will not be known.
+void conn_named(struct worker *w, uint32_t index, uint32_t generation);
 
 // Body buffers came back: let those that wait try again.
 void conn_retry_stalled(struct worker *w);

@@ -1,5 +1,6 @@
 #include "dataplane/conn_admit.h"
 
+#include "dataplane/conn_name.h"
 #include "dataplane/conn_say.h"
 #include "policy/class_table.h"
 #include "policy/policy.h"
@@ -32,12 +33,16 @@ bool conn_admit_resolve(struct worker *w, struct conn *c)
 	return c->vserver != SNAPSHOT_NO_VSERVER;
 }
 
-static bool may_connect(const struct worker *w, const struct conn *c)
+// Connection control's word. DEFER: it hangs on the client's names, which are on their way (c->name_wait) or cannot be found out.
+static enum policy_kind connect_kind(struct worker *w, struct conn *c)
 {
-	struct policy_client client = {c->vserver, c->class};
+	const struct snapshot *snapshot = w->policy->snapshot;
+	struct policy_client client = {.vserver = c->vserver, .class = c->class};
+	const enum policy_kind kind = policy_connect(snapshot, client).kind;
 
-	return c->vserver != SNAPSHOT_NO_VSERVER &&
-	       policy_connect(w->policy->snapshot, client).kind == POLICY_ACCEPT;
+	if (kind != POLICY_DEFER || !conn_name_resolve(w, c, &client.names))
+		return kind;
+	return policy_connect(snapshot, client).kind;
 }
 
 static uint64_t open_sessions(const struct worker *w, uint16_t slot)
@@ -50,14 +55,34 @@ static uint64_t open_sessions(const struct worker *w, uint16_t slot)
 	return open;
 }
 
+static bool is_refused_by_address(const struct worker *w, const struct conn *c)
+{
+	const struct policy_client client = {.vserver = c->vserver, .class = c->class};
+
+	return policy_connect(w->policy->snapshot, client).kind == POLICY_REFUSE;
+}
+
+enum smtp_reply conn_admit_by_name(struct worker *w, struct conn *c)
+{
+	switch (connect_kind(w, c)) {
+	case POLICY_ACCEPT:
+		c->welcome = true;
+		return SMTP_REPLY_GREETING;
+	case POLICY_REFUSE:
+		return SMTP_REPLY_CONNECT_REFUSED;
+	case POLICY_DEFER:
+		break;
+	}
+	return c->name_wait ? SMTP_REPLY_NONE : SMTP_REPLY_NAME_UNKNOWN;
+}
+
 enum smtp_reply conn_admit(struct worker *w, struct conn *c)
 {
 	const struct config_vserver *limits = w->policy->snapshot->vservers[c->vserver].config;
 	uint16_t port;
 
-	if (!may_connect(w, c))
+	if (is_refused_by_address(w, c))
 		return SMTP_REPLY_CONNECT_REFUSED;
-	c->welcome = true;
 	c->counted = true;
 	edge_count(&conn_admit_counters(w, c)->open, 1);
 	edge_count(&w->shared->sessions, 1);
@@ -66,7 +91,7 @@ enum smtp_reply conn_admit(struct worker *w, struct conn *c)
 		return SMTP_REPLY_TOO_MANY_CONNECTIONS;
 	if (open_sessions(w, c->slot) > limits->max_connections)
 		return SMTP_REPLY_TOO_MANY_CONNECTIONS;
-	return SMTP_REPLY_GREETING;
+	return conn_admit_by_name(w, c);
 }
 
 void conn_admit_uncount(struct worker *w, struct conn *c)
@@ -107,24 +132,40 @@ static bool is_in_message(const struct conn *c)
 	return c->smtp.state == SMTP_ST_BODY || c->smtp.state == SMTP_ST_COMMIT;
 }
 
+static bool is_going_down(const struct worker *w, const struct conn *c)
+{
+	return state_of(w, c) >= EDGE_DRAINING ||
+	       atomic_load_explicit(&w->edge->draining, memory_order_relaxed);
+}
+
+// By a name it is let in for as long as the answer lives, so that has to be looked at again. False: it got 421, or waits.
+static bool is_still_welcome(struct worker *w, struct conn *c)
+{
+	if (c->welcome && !w->policy->snapshot->vservers[c->vserver].connect_names)
+		return true;
+	switch (connect_kind(w, c)) {
+	case POLICY_ACCEPT:
+		c->welcome = true;
+		return true;
+	case POLICY_REFUSE:
+		conn_say_end(w, c, SMTP_REPLY_NO_LONGER_ALLOWED);
+		return false;
+	case POLICY_DEFER:
+		break;
+	}
+	if (!c->name_wait)
+		conn_say_end(w, c, SMTP_REPLY_NAME_UNKNOWN);
+	return false;
+}
+
 bool conn_admit_still(struct worker *w, struct conn *c)
 {
 	bool is_ours = conn_admit_follow(w, c);
 
 	if (is_in_message(c))
 		return true; // the message that is on its way was accepted
-	if (!is_ours) {
-		conn_say_end(w, c, SMTP_REPLY_SHUTTING_DOWN);
-		return false;
-	}
-	if (!c->welcome && !may_connect(w, c)) {
-		conn_say_end(w, c, SMTP_REPLY_NO_LONGER_ALLOWED);
-		return false;
-	}
-	c->welcome = true;
-	if (state_of(w, c) < EDGE_DRAINING &&
-		!atomic_load_explicit(&w->edge->draining, memory_order_relaxed))
-		return true;
+	if (is_ours && !is_going_down(w, c))
+		return is_still_welcome(w, c);
 	conn_say_end(w, c, SMTP_REPLY_SHUTTING_DOWN);
 	return false;
 }
@@ -132,7 +173,7 @@ bool conn_admit_still(struct worker *w, struct conn *c)
 // A session inside a transaction hears of a drain at its next command, of a stop at once; one inside a message at its end.
 static bool hears_now(const struct worker *w, const struct conn *c)
 {
-	if (c->closing || is_in_message(c))
+	if (c->closing || c->name_wait || is_in_message(c))
 		return false;
 	return c->smtp.state <= SMTP_ST_READY || state_of(w, c) == EDGE_STOPPED;
 }

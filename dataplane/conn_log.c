@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "dataplane/conn_name.h"
 #include "dataplane/mail.h"
 
 enum {
@@ -43,7 +44,20 @@ static uint16_t add_text(struct log_record *r, uint32_t *at, struct slice text)
 	return n;
 }
 
-static void add_texts(struct log_record *r, struct conn *c, struct slice recipient)
+// The name that is in the list the decision was about.
+static struct slice name_of(struct worker *w, struct conn *c, const struct log_record *r)
+{
+	const struct snapshot *snapshot = w->policy->snapshot;
+
+	if (!snapshot->names || c->vserver >= snapshot->vserver_count)
+		return no_text;
+	return conn_name_for_log(w, c,
+		r->rule == POLICY_RULE_CONNECT_LIST ? snapshot->vservers[c->vserver].connect_list
+						    : snapshot->vservers[c->vserver].relay_list);
+}
+
+static void add_texts(
+	struct worker *w, struct log_record *r, struct conn *c, struct slice recipient)
 {
 	const struct smtp_transaction *t = c->smtp.txn;
 	struct slice sender = t != NULL ? (struct slice){t->sender.text, t->sender.len} : no_text;
@@ -52,6 +66,7 @@ static void add_texts(struct log_record *r, struct conn *c, struct slice recipie
 	r->sender_len = add_text(r, &at, sender);
 	r->recipient_len = add_text(r, &at, recipient);
 	r->helo_len = add_text(r, &at, smtp_session_helo(&c->smtp));
+	r->name_len = add_text(r, &at, name_of(w, c, r));
 	r->rcpt_count = t != NULL ? t->rcpt_count : 0;
 }
 
@@ -72,9 +87,11 @@ void conn_log_session(struct worker *w, struct conn *c, enum log_event event, en
 	r.event = (uint8_t)event;
 	r.reply = (uint8_t)reply;
 	r.reply_code = c->last_code;
-	r.verdict = refused ? POLICY_REFUSE : POLICY_ACCEPT;
+	r.verdict = !refused                           ? POLICY_ACCEPT
+		    : reply == SMTP_REPLY_NAME_UNKNOWN ? POLICY_DEFER
+						       : POLICY_REFUSE;
 	r.rule = refused ? POLICY_RULE_CONNECT_LIST : POLICY_RULE_NONE;
-	add_texts(&r, c, no_text);
+	add_texts(w, &r, c, no_text);
 	worker_log(w, &r);
 }
 
@@ -91,7 +108,7 @@ void conn_log_rcpt(
 	r.verdict = (uint8_t)verdict.kind;
 	r.rule = (uint8_t)verdict.rule;
 	set_reply(&r, reply);
-	add_texts(&r, c, (struct slice){p->text, p->len});
+	add_texts(w, &r, c, (struct slice){p->text, p->len});
 	worker_log(w, &r);
 }
 
@@ -103,7 +120,7 @@ void conn_log_rcpt_form(struct worker *w, struct conn *c, struct slice line)
 	r.verdict = POLICY_REFUSE;
 	r.rule = POLICY_RULE_NONE;
 	set_reply(&r, SMTP_REPLY_RCPT_FORM);
-	add_texts(&r, c, (struct slice){line.at, line.len >= 2 ? line.len - 2 : 0});
+	add_texts(w, &r, c, (struct slice){line.at, line.len >= 2 ? line.len - 2 : 0});
 	worker_log(w, &r);
 }
 
@@ -115,7 +132,7 @@ void conn_log_message_refused(struct worker *w, struct conn *c, enum smtp_reply 
 	r.verdict = POLICY_REFUSE;
 	set_reply(&r, reply);
 	r.message_id = mail_of(c)->id;
-	add_texts(&r, c, no_text);
+	add_texts(w, &r, c, no_text);
 	worker_log(w, &r);
 }
 
@@ -133,6 +150,6 @@ void conn_log_queued(struct worker *w, struct conn *c)
 	r.message_id = mail_of(c)->id;
 	r.octets = c->smtp.txn->body_octets;
 	set_reply(&r, SMTP_REPLY_QUEUED);
-	add_texts(&r, c, first);
+	add_texts(w, &r, c, first);
 	worker_log(w, &r);
 }

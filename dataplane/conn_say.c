@@ -1,6 +1,7 @@
 #include "dataplane/conn_say.h"
 
 #include "dataplane/conn_admit.h"
+#include "dataplane/conn_name.h"
 #include "dataplane/mail.h"
 
 struct smtp_io conn_say_io(struct worker *w, struct conn *c)
@@ -30,6 +31,7 @@ void conn_say_close(struct worker *w, struct conn *c)
 	if (c->closing)
 		return;
 	c->closing = true;
+	conn_name_forget(w, c);
 	mail_abort(w, c);
 	conn_admit_uncount(w, c);
 	tcp_close(conn_tcp(c),

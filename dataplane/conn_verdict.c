@@ -4,6 +4,7 @@
 
 #include "dataplane/conn_admit.h"
 #include "dataplane/conn_log.h"
+#include "dataplane/conn_name.h"
 #include "dataplane/conn_say.h"
 #include "dataplane/mail.h"
 #include "policy/policy.h"
@@ -56,9 +57,14 @@ static struct smtp_step judge_rcpt(struct worker *w, struct conn *c)
 	};
 	const struct smtp_path *p = &c->smtp.txn->candidate;
 	struct slice domain = {p->text + p->domain_at, p->domain_len};
-	struct policy_client client = {c->vserver, c->class};
+	struct policy_client client = {.vserver = c->vserver, .class = c->class};
 	struct policy_verdict verdict = policy_rcpt(w->policy->snapshot, client, domain);
 
+	if (verdict.kind == POLICY_DEFER) {
+		if (!conn_name_resolve(w, c, &client.names))
+			return (struct smtp_step){.need = SMTP_NEED_INPUT}; // in RCPT_VERDICT
+		verdict = policy_rcpt(w->policy->snapshot, client, domain);
+	}
 	count_rcpt(w, c, verdict);
 	conn_log_rcpt(w, c, verdict, replies[verdict.kind]);
 	return give(w, c, replies[verdict.kind], no_arg);

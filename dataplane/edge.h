@@ -18,6 +18,7 @@
 #include "net/iface.h"
 #include "smtp/smtp_session.h"
 
+struct name_match_scratch;
 struct rte_rcu_qsbr;
 struct port_flows;
 struct port_set;
@@ -30,6 +31,8 @@ struct edge_policy {
 	const struct snapshot *snapshot;
 	uint16_t slot[LIMIT_VSERVERS];                // virtual server index -> edge.vservers[]
 	struct smtp_service services[LIMIT_VSERVERS]; // by virtual server index
+	struct name_match_scratch
+		*scratch[LIMIT_WORKERS]; // each worker's for names; NULL without names
 };
 
 enum edge_vserver_state {
@@ -69,12 +72,15 @@ struct edge_tunables {
 struct edge_worker {
 	struct worker *self;
 	unsigned lcore;
-	struct rte_ring *log; // struct log_record, worker -> control
+	struct rte_ring *log;                           // struct log_record, worker -> control
+	struct rte_ring *name_questions, *name_answers; // name_record.h
 	_Atomic uint64_t log_lost;
 	_Atomic uint64_t rx_packets, tx_packets, rx_octets, tx_octets, tx_dropped, handled,
 		steered_out, steered_in, reassembled;
 	_Atomic uint64_t reassembling; // packets that wait for fragments now
 	_Atomic uint64_t drops[DROP_COUNT];
+	_Atomic uint64_t names_asked, names_failed,
+		names_refused; // names of clients; refused: too many were being asked for
 	_Atomic uint64_t loops, idle_loops, sleeps, busy_cycles;
 	_Atomic uint64_t sessions; // open now
 	_Atomic uint64_t connections, blocks_free, bufs_free;

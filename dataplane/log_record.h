@@ -27,7 +27,8 @@ enum log_event {
 };
 
 enum {
-	LOG_TEXT_OCTETS = 640, // sender, recipient and HELO name together; cut when longer
+	LOG_TEXT_OCTETS =
+		896, // sender, recipient, HELO name and the client's name together; cut when longer
 };
 
 struct log_record {
@@ -47,6 +48,7 @@ struct log_record {
 	uint8_t rule;    // enum policy_rule
 	uint8_t reply;   // enum smtp_reply
 	uint16_t sender_len, recipient_len,
-		helo_len; // in text, one behind the other; hostile octets, not escaped yet
+		helo_len;  // in text, one behind the other; hostile octets, not escaped yet
+	uint16_t name_len; // the client's, behind them; one that decided, when a name did
 	uint8_t text[LOG_TEXT_OCTETS];
 };

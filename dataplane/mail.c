@@ -4,6 +4,7 @@
 #include <rte_ring_elem.h>
 #include <string.h>
 
+#include "dataplane/conn_name.h"
 #include "smtp/smtp_received.h"
 #include "spool/envelope.h"
 #include "spool/message_id.h"
@@ -206,7 +207,8 @@ static bool write_received(struct worker *w, struct conn *c, struct spool_buf *b
 	struct smtp_rcpt_cursor cursor = {0};
 	char id[MESSAGE_ID_TEXT_MAX];
 	uint16_t port;
-	struct smtp_received r = {.helo = smtp_session_helo(&c->smtp),
+	struct smtp_received r = {.client_name = conn_name_confirmed(w, c),
+		.helo = smtp_session_helo(&c->smtp),
 		.client = *tcp_conn_peer(conn_tcp(c), &port),
 		.fqdn = w->policy->services[c->vserver].fqdn,
 		.vserver = w->policy->snapshot->vservers[c->vserver].config->name,

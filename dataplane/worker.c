@@ -15,8 +15,10 @@
 #include "dataplane/conn.h"
 #include "dataplane/conn_admit.h"
 #include "dataplane/conn_flow.h"
+#include "dataplane/conn_name.h"
 #include "dataplane/fragment.h"
 #include "dataplane/mail.h"
+#include "dataplane/name_record.h"
 #include "dataplane/neighbour.h"
 #include "dataplane/receive.h"
 #include "dataplane/transmit.h"
@@ -82,7 +84,9 @@ static bool make_clients(struct worker *w)
 	if (memory == NULL)
 		return false;
 	w->clients = client_count_init(memory, w->common->conns, &key);
-	return true;
+	key = random_key();
+	w->names = conn_name_table_make(&key);
+	return w->names != NULL;
 }
 
 static bool make_fragments(struct worker *w)
@@ -138,8 +142,13 @@ struct worker *worker_make(
 	w->requests = make_ring("requests", index, 0, sizeof(struct spool_request), requests);
 	w->answers = make_ring("answers", index, 0, sizeof(struct spool_answer), requests);
 	shared->log = make_ring("log", index, 0, sizeof(struct log_record), 4096);
+	shared->name_questions = make_ring(
+		"name_q", index, 0, sizeof(struct name_question), LIMIT_NAME_QUESTIONS + 1);
+	shared->name_answers =
+		make_ring("name_a", index, 0, sizeof(struct name_answer), LIMIT_NAME_QUESTIONS + 1);
 	shared->self = w;
-	if (w->requests == NULL || w->answers == NULL || shared->log == NULL)
+	if (w->requests == NULL || w->answers == NULL || shared->log == NULL ||
+		shared->name_questions == NULL || shared->name_answers == NULL)
 		return NULL;
 	w->addresses = index == 0 ? address_make() : NULL;
 	if (index == 0 && w->addresses == NULL)
@@ -256,6 +265,8 @@ bool worker_turn(struct worker *w, uint64_t now_us, int64_t wall_us)
 	tcp_stack_set_cookies(w->tcp, wants_cookies(w));
 	work = receive_poll(w);
 	work += poll_answers(w);
+	if (w->names_open > 0)
+		work += conn_name_poll(w);
 	conn_flow_share(w);
 	tcp_timers(w->tcp, w->now_us, TIMERS_PER_LOOP);
 	watch_states(w);

@@ -25,6 +25,7 @@
 
 struct fragments;
 struct mail;
+struct name_table;
 struct rte_mbuf;
 struct rte_mempool;
 struct rte_ring;
@@ -89,8 +90,11 @@ struct worker {
 
 	struct pressure pressure;
 	struct client_count *clients;
-	struct mail_list holding, stalled; // have a body buffer, wait for one (mail.h)
-	struct mail_list coming;           // octets of them may come
+	struct name_table *names;
+	uint32_t names_open;                    // questions about names of clients (conn_name.h)
+	uint32_t names_open_of[LIMIT_VSERVERS]; // by slot
+	struct mail_list holding, stalled;      // have a body buffer, wait for one (mail.h)
+	struct mail_list coming;                // octets of them may come
 	uint64_t offered;    // octets that windows of theirs are open for (conn_flow.h)
 	uint32_t share;      // what each of them may have of the free buffers
 	uint32_t told_share; // the least that one of them may still think it is

@@ -16,8 +16,8 @@
 
 #include "base/ip_addr.h"
 #include "config/config.h"
-#include "deliver/lookup_link.h"
 #include "deliver/transaction.h"
+#include "lookup/lookup_link.h"
 
 enum {
 	HOP_DOWN_MS = 15000, // a destination that failed is left alone

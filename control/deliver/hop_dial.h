@@ -15,7 +15,7 @@
 #include <uv.h>
 
 #include "deliver/hop_conn.h"
-#include "deliver/lookup_link.h"
+#include "lookup/lookup_link.h"
 
 enum {
 	HOP_DIAL_HOPS_MAX = 16,     // of one list; further ones are not tried

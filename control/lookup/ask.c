@@ -23,6 +23,7 @@ struct ask {
 	uint32_t open; // DNS questions under way
 	bool failed;   // one of them found nothing out
 	bool answered;
+	bool confirm; // CLIENT
 	// CLIENT: names not confirmed yet, and which of them the DNS question is about.
 	struct candidate {
 		struct ask *ask;
@@ -41,7 +42,7 @@ static void finish(struct ask *ask, enum lookup_status status)
 	ask->answered = true;
 	a->status = status;
 	if (status != LOOKUP_FOUND)
-		a->count = 0;
+		a->count = a->partial = a->cut = 0;
 	if (status == LOOKUP_DEFER)
 		a->ttl_s = a->secure = 0;
 	else if (a->ttl_s < TTL_LEAST_S)
@@ -108,11 +109,17 @@ static void client_done(struct ask *ask)
 		finish(ask, ask->failed ? LOOKUP_DEFER : LOOKUP_NONE);
 }
 
+static void add_name(struct ask *ask, const char *name)
+{
+	struct lookup_answer *a = &ask->answer;
+
+	memcpy(a->items[a->count++].name, name, strlen(name) + 1);
+}
+
 static void on_forward(void *user, const struct resolver_answer *in)
 {
 	struct candidate *c = user;
 	struct ask *ask = c->ask;
-	struct lookup_answer *a = &ask->answer;
 	bool is_here = false;
 	struct ip_addr addr;
 
@@ -122,7 +129,8 @@ static void on_forward(void *user, const struct resolver_answer *in)
 						     ip_addr_eq(&addr, &ask->client));
 	}
 	if (is_here)
-		memcpy(a->items[a->count++].name, c->name, sizeof(c->name));
+		add_name(ask, c->name);
+	ask->answer.partial = ask->failed;
 	client_done(ask);
 	one_less(ask);
 }
@@ -141,8 +149,12 @@ static void on_names(void *user, const struct resolver_answer *in)
 			if (!dns_name_read(in->records[i], c->name) || c->name[0] == '\0')
 				continue;
 			used++;
-			begin(ask, c->name, type, on_forward, c);
+			if (ask->confirm)
+				begin(ask, c->name, type, on_forward, c);
+			else
+				add_name(ask, c->name);
 		}
+		ask->answer.cut = in->count > ASK_NAMES;
 	}
 	client_done(ask);
 	one_less(ask);
@@ -241,7 +253,7 @@ bool ask_is_valid(const struct lookup_question *q)
 {
 	if (q->reserved != 0 || memchr(q->name, '\0', sizeof(q->name)) == NULL)
 		return false;
-	return q->kind == LOOKUP_CLIENT ||
+	return q->kind == LOOKUP_CLIENT || q->kind == LOOKUP_POINTER ||
 	       ((q->kind == LOOKUP_MX || q->kind == LOOKUP_HOST) && q->name[0] != '\0');
 }
 
@@ -258,7 +270,8 @@ struct ask *ask_start(
 	ask->answer = (struct lookup_answer){
 		.kind = q->kind, .token = q->token, .ttl_s = TTL_MOST_S, .secure = 1};
 	memcpy(ask->name, q->name, sizeof(ask->name));
-	if (q->kind == LOOKUP_CLIENT) {
+	if (q->kind == LOOKUP_CLIENT || q->kind == LOOKUP_POINTER) {
+		ask->confirm = q->kind == LOOKUP_CLIENT;
 		dns_name_of_address(&ask->client, ask->name);
 		begin(ask, ask->name, RESOLVER_PTR, on_names, ask);
 	} else if (q->kind == LOOKUP_MX) {

@@ -2,6 +2,7 @@
 //
 // CLIENT: PTR, then for each name (ASK_NAMES at most) the addresses of the client's family; a name counts when one of them is the
 // client's (forward confirmation). Any name confirmed: FOUND. None, and one of the steps failed: DEFER. Else NONE.
+// POINTER: the same without the second step.
 // MX: sorted by preference, equals in random order; no MX record but a name: the domain itself.
 // HOST: AAAA and A; FOUND with what there is; NONE only when both say so.
 //

@@ -24,6 +24,7 @@ enum lookup_kind {
 		1, // address: its names by PTR, each confirmed by an A or AAAA that holds the address again
 	LOOKUP_MX,   // name: the hosts that take its mail, best first (RFC 5321 section 5.1)
 	LOOKUP_HOST, // name: its addresses, v6 first
+	LOOKUP_POINTER, // address: its names by PTR alone; whoever has the reverse zone says what they are
 };
 
 enum lookup_status {
@@ -50,9 +51,11 @@ struct lookup_item {
 struct lookup_answer {
 	uint32_t kind, status;
 	uint64_t token;
-	uint32_t ttl_s; // how long it may be believed; 0 with DEFER
-	uint16_t count; // items; with CLIENT the confirmed names only
-	uint8_t secure; // every step was signed and valid (DNSSEC)
+	uint32_t ttl_s;  // how long it may be believed; 0 with DEFER
+	uint16_t count;  // items; with CLIENT the confirmed names only
+	uint8_t secure;  // every step was signed and valid (DNSSEC)
+	uint8_t partial; // CLIENT, FOUND: of other names nothing was found out
+	uint8_t cut;     // CLIENT, POINTER: there are more names than were looked at
 	uint8_t implicit; // MX: there is none, and the domain itself is the host (RFC 5321 section 5.1)
 	struct lookup_item items[LOOKUP_ITEMS];
 };

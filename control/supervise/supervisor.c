@@ -96,6 +96,7 @@ static const struct {
 } channels[] = {
 	{{EDGE, DELIVER}, {CHILD_LINK_CHANNEL, CHILD_LINK_CHANNEL}},
 	{{DELIVER, LOOKUP}, {CHILD_LINK_LOOKUP, CHILD_LINK_CHANNEL}},
+	{{EDGE, LOOKUP}, {CHILD_LINK_LOOKUP, CHILD_LINK_CHANNEL}},
 };
 
 static void connect_two(const struct supervisor *s, size_t which)

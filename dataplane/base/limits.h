@@ -109,4 +109,11 @@ enum {
 	LIMIT_STEERING_RULES =
 		1024, // rules given to one NIC; addresses beyond them are steered in software
 	LIMIT_NAME_OCTETS = 63,
+	LIMIT_NAME_ENTRIES =
+		2048, // clients of one worker whose names are known; the oldest is forgotten
+	LIMIT_NAME_WAITERS =
+		16384, // sessions of one worker that wait for a name; more: unknown, 451 or 421
+	LIMIT_NAME_QUESTIONS =
+		1024, // open at once, of all workers, half for one virtual server; more: likewise
+	LIMIT_NAMES = 20000, // names in all lists together; more is a mistake
 };

@@ -55,7 +55,8 @@ static void try_address(const struct snapshot *snapshot, uint16_t vserver, addre
 {
 	static const struct slice foreign = {(const uint8_t *)"a.b.c.d.example.org", 19};
 	const struct ip_addr addr = address_key_addr(key);
-	const struct policy_client client = {vserver, snapshot_class_of(snapshot, &addr)};
+	const struct policy_client client = {
+		.vserver = vserver, .class = snapshot_class_of(snapshot, &addr)};
 
 	if (policy_connect(snapshot, client).kind != POLICY_ACCEPT)
 		return;

@@ -17,7 +17,8 @@ ALLOWED = {
     'supervise': 'base config',
     # The worker joins them; of the spool it sees the contract of the writer's rings only.
     'dataplane': 'base net tcp smtp config policy spool',
-    'control': 'base net smtp config policy dataplane spool supervise',
+    # Of postern-lookup: how to ask it.
+    'control': 'base net smtp config policy dataplane spool supervise lookup',
     'lookup': 'base config supervise',
     # Of postern-lookup it sees the records only.
     'deliver': 'base config spool supervise lookup',

@@ -204,7 +204,8 @@ static void test_guard_promises_are_kept_or_the_breach_is_named(void **state)
 static bool relays(const struct snapshot *snapshot, uint16_t vserver, address_key key)
 {
 	const struct ip_addr addr = address_key_addr(key);
-	const struct policy_client client = {vserver, snapshot_class_of(snapshot, &addr)};
+	const struct policy_client client = {
+		.vserver = vserver, .class = snapshot_class_of(snapshot, &addr)};
 	static const struct slice foreign = {(const uint8_t *)"example.org", 11};
 
 	return policy_connect(snapshot, client).kind == POLICY_ACCEPT &&

@@ -53,7 +53,7 @@ static void ask(enum lookup_kind kind, const char *what)
 
 	memset(&b, 0, sizeof(b));
 	b.resolver.ask = on_ask;
-	if (kind == LOOKUP_CLIENT)
+	if (kind == LOOKUP_CLIENT || kind == LOOKUP_POINTER)
 		assert_true(ip_addr_parse(what, &q.address));
 	else
 		snprintf(q.name, sizeof(q.name), "%s", what);
@@ -107,6 +107,48 @@ static void test_client_confirmed_name_is_found(void **state)
 	assert_string_equal(b.answer.items[0].name, "laptop6247.neulan.net");
 	assert_int_equal(b.answer.ttl_s, 60);
 	assert_int_equal(b.answer.token, 77);
+}
+
+static void test_client_with_a_name_that_nobody_tells_is_partial(void **state)
+{
+	(void)state;
+	ask(LOOKUP_CLIENT, "10.12.9.47");
+	reply(0, FOUND(WIRE(OTHER), WIRE(LAPTOP)));
+	reply(2, FOUND(WIRE("\x0a\x0c\x09\x2f")));
+	reply(1, failed);
+	assert_int_equal(b.answer.status, LOOKUP_FOUND);
+	assert_int_equal(b.answer.count, 1);
+	assert_true(b.answer.partial && !b.answer.cut);
+}
+
+static void test_client_with_too_many_names_is_cut(void **state)
+{
+	struct resolver_answer many = {.status = RESOLVER_FOUND, .ttl_s = 60};
+
+	(void)state;
+	for (; many.count < ASK_NAMES + 1; many.count++)
+		many.records[many.count] = WIRE(LAPTOP);
+	ask(LOOKUP_CLIENT, "10.12.9.47");
+	reply(0, many);
+	assert_int_equal(b.count, 1 + ASK_NAMES);
+	for (unsigned i = 1; i <= ASK_NAMES; i++)
+		reply(i, FOUND(WIRE("\x0a\x0c\x09\x2f")));
+	assert_int_equal(b.answer.count, ASK_NAMES);
+	assert_true(b.answer.cut && !b.answer.partial);
+}
+
+static void test_pointer_is_not_confirmed(void **state)
+{
+	(void)state;
+	ask(LOOKUP_POINTER, "10.12.9.47");
+	reply(0, FOUND(WIRE(OTHER), WIRE("\003a b\003net\0")));
+	assert_int_equal(b.count, 1);
+	assert_int_equal(b.answer.status, LOOKUP_FOUND);
+	assert_int_equal(b.answer.count, 1);
+	assert_string_equal(b.answer.items[0].name, "other.example.com");
+	ask(LOOKUP_POINTER, "10.12.9.47");
+	reply(0, failed);
+	assert_int_equal(b.answer.status, LOOKUP_DEFER);
 }
 
 static void test_client_liar_has_no_name(void **state)
@@ -244,6 +286,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_client_confirmed_name_is_found),
 		cmocka_unit_test(test_client_liar_has_no_name),
+		cmocka_unit_test(test_client_with_a_name_that_nobody_tells_is_partial),
+		cmocka_unit_test(test_client_with_too_many_names_is_cut),
+		cmocka_unit_test(test_pointer_is_not_confirmed),
 		cmocka_unit_test(
 			test_client_failing_step_is_defer_unless_another_name_is_confirmed),
 		cmocka_unit_test(test_client_v6_is_confirmed_by_aaaa),

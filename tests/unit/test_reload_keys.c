@@ -62,6 +62,7 @@ static const char written[] = "own_networks: [10.0.0.0/8]\n"
 			      "    local_domains: [local.test]\n"
 			      "    relay_domains: [relay.test]\n"
 			      "    open_relay: i-understand\n"
+			      "    forward_confirm: true\n"
 			      "    workers: [1]\n"
 			      "    max_message: 50MiB\n"
 			      "    max_recipients: 1000\n"
@@ -135,6 +136,7 @@ static const struct change {
 	{SCHEMA_SECTION_VSERVER, "local_domains", "local.test", "other.test", APPLIED},
 	{SCHEMA_SECTION_VSERVER, "relay_domains", "relay.test", "other.test", APPLIED},
 	{SCHEMA_SECTION_VSERVER, "open_relay", "    open_relay: i-understand\n", "", APPLIED},
+	{SCHEMA_SECTION_VSERVER, "forward_confirm", "confirm: true", "confirm: false", APPLIED},
 	{SCHEMA_SECTION_VSERVER, "workers", "    workers: [1]", "    workers: [2]", REFUSED},
 	{SCHEMA_SECTION_VSERVER, "max_message", "50MiB", "51MiB", APPLIED},
 	{SCHEMA_SECTION_VSERVER, "max_recipients", "recipients: 1000", "recipients: 999", APPLIED},
@@ -153,10 +155,14 @@ static const struct change {
 	{SCHEMA_SECTION_GUARANTEE, "relays_without_login", "{only: [10.0.0.0/8]}",
 		"{only: [10.0.0.0/9]}", APPLIED},
 	{SCHEMA_SECTION_GUARANTEE, "connects", "[0.0.0.0/0, \"::/0\"]", "[0.0.0.0/0]", APPLIED},
+	{SCHEMA_SECTION_GUARANTEED_CONNECT, "names", "\"::/0\"]}", "\"::/0\"], names: [x.test]}",
+		APPLIED},
 	{SCHEMA_SECTION_GUARANTEED_CONNECT, "only", "[0.0.0.0/0, \"::/0\"]",
 		"[0.0.0.0/1, 128.0.0.0/1, \"::/0\"]", APPLIED},
 	{SCHEMA_SECTION_GUARANTEED, "only", "{only: [10.0.0.0/8]}", "{only: [10.2.0.0/16]}",
 		APPLIED},
+	{SCHEMA_SECTION_GUARANTEED, "names", "{only: [10.0.0.0/8]}",
+		"{only: [10.0.0.0/8], names: [x.test]}", APPLIED},
 };
 
 struct effects {
@@ -204,6 +210,7 @@ static void put_vserver(struct effects *e, const struct edge_policy *policy, uin
 		vserver->connect_mode, vserver->relay_mode);
 	put(e, "local %s relay %s open %d\n", has(vserver->local_domains, "local.test"),
 		has(vserver->relay_domains, "relay.test"), config->open_relay_understood);
+	put(e, "confirm %d\n", config->forward_confirm);
 	put(e, "limits %u %u %u %u\n", service->limits.message_octets, service->limits.recipients,
 		config->max_connections, config->max_connections_per_client);
 	for (int json = 0; json < 2; json++)
@@ -259,7 +266,8 @@ static void effects_of(const struct control_world *w, struct effects *e)
 	for (uint32_t i = 0; i < config->guarantee_count; i++) {
 		const struct config_guarantee *guarantee = &config->guarantees[i];
 
-		put(e, "guarantee %s", guarantee->vserver);
+		put(e, "guarantee %s names %u %u", guarantee->vserver,
+			guarantee->relays_without_login.name_count, guarantee->connects.name_count);
 		put_list(e, guarantee->relays_without_login.prefixes,
 			guarantee->relays_without_login.prefix_count);
 		put_list(e, guarantee->connects.prefixes, guarantee->connects.prefix_count);

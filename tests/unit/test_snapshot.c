@@ -82,12 +82,15 @@ static struct slice slice(const char *name)
 	return (struct slice){(const uint8_t *)name, strlen(name)};
 }
 
+static const struct slice no_name;
+
 static struct policy_client client_of(
 	const struct world *world, uint16_t vserver, const char *address)
 {
 	const struct ip_addr addr = ip(address);
 
-	return (struct policy_client){vserver, snapshot_class_of(world->snapshot, &addr)};
+	return (struct policy_client){
+		.vserver = vserver, .class = snapshot_class_of(world->snapshot, &addr)};
 }
 
 static void test_snapshot_bindings_specific_before_unassigned(void **state)
@@ -233,8 +236,8 @@ static void test_policy_rows(void **state)
 
 		assert_int_equal(v.kind, rows[i].kind);
 		assert_int_equal(v.rule, rows[i].rule);
-		assert_int_equal(
-			policy_rule_pos(world->snapshot, client, &addr, v).line, rows[i].line);
+		assert_int_equal(policy_rule_pos(world->snapshot, client, &addr, no_name, v).line,
+			rows[i].line);
 	}
 }
 
@@ -255,7 +258,7 @@ static void test_policy_all_except_relays_for_those_not_listed(void **state)
 	const struct policy_verdict no = policy_rcpt(s, listed, slice("x.org"));
 
 	assert_int_equal(no.kind, POLICY_REFUSE);
-	assert_int_equal(policy_rule_pos(s, listed, &addr, no).line, 25);
+	assert_int_equal(policy_rule_pos(s, listed, &addr, no_name, no).line, 25);
 	assert_int_equal(policy_rcpt(s, free_one, slice("x.org")).rule, POLICY_RULE_RELAY_LIST);
 	snapshot_free(s);
 	config_free(config);

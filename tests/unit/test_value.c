@@ -75,7 +75,7 @@ static void test_value_prefix_says_what_was_meant(void **state)
 		{"10.0.0.0/8/8", "expected a prefix length behind the slash"},
 		{"10.0.0.0/-1", "expected a prefix length behind the slash"},
 		{"10.0.0.0 /8", "expected an address or subnet"},
-		{"0x0a000001", "names in this list are " VALUE_LATER},
+		{"0x0a000001", "is a name: expected an address or subnet"},
 		{"167772161", "expected an address or subnet"},
 		{"10.0.0.1.5", "expected an address or subnet"},
 		{"1:2:3:4:5:6:7:8:9", "expected an address or subnet"},

@@ -1,4 +1,4 @@
-#include "deliver/lookup_link.h"
+#include "lookup/lookup_link.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "deliver/log_line.h"
 
 enum {
 	TICK_MS = 1000,
@@ -137,14 +135,10 @@ void lookup_link_attach(struct lookup_link *link, int fd)
 	(void)uv_poll_start(poll, UV_READABLE, on_readable);
 }
 
-static bool send_question(
-	struct lookup_link *link, enum lookup_kind kind, const char *name, uint64_t token)
+static bool send_question(const struct lookup_link *link, const struct lookup_question *q)
 {
-	struct lookup_question q = {.kind = kind, .token = token};
-
-	memcpy(q.name, name, strlen(name) + 1);
 	return link->poll != NULL &&
-	       send(link->fd, &q, sizeof(q), MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(q);
+	       send(link->fd, q, sizeof(*q), MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(*q);
 }
 
 // The place of the next token that is free: old questions may hold others.
@@ -159,19 +153,54 @@ static struct pending *take_place(struct lookup_link *link)
 	return NULL;
 }
 
-bool lookup_link_ask(struct lookup_link *link, enum lookup_kind kind, const char *name,
-	lookup_link_fn *fn, void *user)
+// NULL: too many are open.
+static struct pending *add_pending(struct lookup_link *link, lookup_link_fn *fn, void *user)
 {
 	struct pending *p = take_place(link);
 
 	if (p == NULL)
-		return false;
+		return NULL;
 	link->open++;
 	*p = (struct pending){.fn = fn, .user = user, .token = link->tokens, .early = LOOKUP_DEFER};
-	if (strlen(name) >= LOOKUP_NAME_OCTETS)
-		p->early = LOOKUP_NONE;
-	else if (send_question(link, kind, name, p->token))
+	return p;
+}
+
+static void set_out(struct lookup_link *link, struct pending *p, struct lookup_question *q)
+{
+	q->token = p->token;
+	if (send_question(link, q))
 		p->due_ms = uv_now(link->loop) + LOOKUP_ANSWER_S * UINT64_C(1000);
+}
+
+bool lookup_link_ask(struct lookup_link *link, enum lookup_kind kind, const char *name,
+	lookup_link_fn *fn, void *user)
+{
+	struct pending *p = add_pending(link, fn, user);
+	struct lookup_question q = {.kind = kind};
+	const size_t len = strlen(name);
+
+	if (p == NULL)
+		return false;
+	if (len >= LOOKUP_NAME_OCTETS) {
+		p->early = LOOKUP_NONE;
+	} else {
+		memcpy(q.name, name, len + 1);
+		set_out(link, p, &q);
+	}
+	if (p->due_ms == 0)
+		(void)uv_timer_start(&link->soon, on_tick, 0, 0);
+	return true;
+}
+
+bool lookup_link_ask_client(struct lookup_link *link, enum lookup_kind kind,
+	const struct ip_addr *address, lookup_link_fn *fn, void *user)
+{
+	struct pending *p = add_pending(link, fn, user);
+	struct lookup_question q = {.kind = kind, .address = *address};
+
+	if (p == NULL)
+		return false;
+	set_out(link, p, &q);
 	if (p->due_ms == 0)
 		(void)uv_timer_start(&link->soon, on_tick, 0, 0);
 	return true;
