@@ -49,6 +49,20 @@ void tcp_congestion_on_sent(struct tcp_conn *conn, uint32_t octets)
 		tcp_flight_of(conn)->prr_out += octets;
 }
 
+void tcp_congestion_on_new(struct tcp_conn *conn)
+{
+	uint32_t out = conn->snd_max - conn->snd_una;
+	struct tcp_flight *f;
+
+	if (conn->flight == 0)
+		return;
+	f = tcp_flight_of(conn);
+	if (out <= f->most_out && seq_lt(conn->snd_una, f->most_end))
+		return;
+	f->most_out = out;
+	f->most_end = conn->snd_max;
+}
+
 void tcp_congestion_on_limited(struct tcp_conn *conn)
 {
 	if (conn->flight != 0)
@@ -59,7 +73,9 @@ void tcp_congestion_on_limited(struct tcp_conn *conn)
 // shown that there is room.
 static bool is_used(const struct tcp_conn *conn, const struct tcp_delivery *d)
 {
-	if (conn->cwnd < conn->ssthresh && conn->cwnd < 2 * d->flight)
+	uint32_t out = conn->flight != 0 ? tcp_flight_of(conn)->most_out : d->flight;
+
+	if (conn->cwnd < conn->ssthresh && conn->cwnd < 2 * out)
 		return true;
 	return conn->flight != 0 && seq_le(conn->snd_una, tcp_flight_of(conn)->used_to);
 }

@@ -15,6 +15,9 @@ void tcp_congestion_on_restart(struct tcp_conn *conn, uint64_t now_us);
 
 void tcp_congestion_on_sent(struct tcp_conn *conn, uint32_t octets);
 
+// Something new has left.
+void tcp_congestion_on_new(struct tcp_conn *conn);
+
 // The window held something back.
 void tcp_congestion_on_limited(struct tcp_conn *conn);
 

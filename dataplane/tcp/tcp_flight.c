@@ -41,6 +41,8 @@ bool tcp_flight_open(struct tcp_conn *conn)
 	struct tcp_flight *f = tcp_flight_of(conn);
 
 	f->recover = f->used_to = conn->snd_una - 1;
+	f->most_out = conn->snd_max - conn->snd_una;
+	f->most_end = conn->snd_max;
 	f->rtt_end = f->lost_from = conn->snd_una;
 	f->rack.fack = conn->snd_una;
 	f->rack.reorder_mult = 1;

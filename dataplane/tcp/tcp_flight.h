@@ -58,12 +58,13 @@ struct tcp_undo {
 struct tcp_flight {
 	uint32_t sacked, lost; // octets of the notes that say so
 	uint32_t sacked_segments;
-	uint32_t lost_from;  // nothing in front of it is lost
-	uint32_t dup_octets; // without SACK: what the duplicates say has left
-	uint32_t cursor;     // block that held the last octet sent
-	uint32_t rtt_end;    // the next sample is taken when this is acknowledged
-	uint32_t used_to;    // snd_max when the congestion window last held something back
-	uint32_t recover;    // snd_max when the last loss was seen
+	uint32_t lost_from;          // nothing in front of it is lost
+	uint32_t dup_octets;         // without SACK: what the duplicates say has left
+	uint32_t cursor;             // block that held the last octet sent
+	uint32_t rtt_end;            // the next sample is taken when this is acknowledged
+	uint32_t most_out, most_end; // most octets out at once since most_end was acknowledged
+	uint32_t used_to;            // snd_max when the congestion window last held something back
+	uint32_t recover;            // snd_max when the last loss was seen
 	uint8_t dup_acks, repair;
 	uint32_t prr_delivered, prr_out, prr_flight; // RFC 6937
 	struct tcp_cubic cubic;

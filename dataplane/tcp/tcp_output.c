@@ -154,6 +154,7 @@ static void note_sent(struct tcp_conn *conn, const struct piece *p, uint64_t now
 	if (conn->flight != 0)
 		tcp_flight_on_sent(conn, p->seq, end, now_us);
 	conn->snd_max = end;
+	tcp_congestion_on_new(conn);
 	tcp_timer_on_sent(conn, first, now_us);
 }
 

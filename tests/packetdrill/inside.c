@@ -105,7 +105,18 @@ static void info_flight(const struct tcp_conn *conn, struct tcp_info *info)
 	if (f->repair == TCP_REPAIR_NONE && (f->sacked > 0 || f->dup_acks > 0))
 		info->tcpi_ca_state = TCP_CA_Disorder;
 	info->tcpi_sacked = f->sacked_segments;
-	info->tcpi_lost = segments(conn, f->lost);
+	info->tcpi_reordering = 3;
+	for (struct tcp_spans_at at = tcp_spans_first(conn->stack, conn->flight); at.block != 0;
+		at = tcp_spans_next(conn->stack, at)) {
+		const struct tcp_span *span = tcp_spans_get(conn->stack, at);
+		uint32_t count = segments(conn, span->end - span->seq);
+		bool again = (span->flags & (TCP_SENT_AGAIN | TCP_SENT_SACKED)) == TCP_SENT_AGAIN;
+
+		info->tcpi_retrans += again ? count : 0;
+		// As Linux does: what was lost stays so until the copy has arrived.
+		if (span->flags & TCP_SENT_LOST || (again && f->repair != TCP_REPAIR_NONE))
+			info->tcpi_lost += count;
+	}
 }
 
 void inside_info(const struct tcp_conn *conn, struct tcp_info *info)
