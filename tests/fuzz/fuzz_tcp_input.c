@@ -160,13 +160,25 @@ static void act_once(struct tcp_conn *conn)
 	app_act(conn, action);
 }
 
+// Every fourth connection has neither, the others one of them or both.
+static void set_limits(struct tcp_conn *conn, uint64_t now_us)
+{
+	static const struct tcp_keepalive keepalive = {2, 1, 3};
+	uint32_t which = tcp_conn_generation(conn) % 4;
+
+	if (which & 1)
+		tcp_set_keepalive(conn, &keepalive, now_us);
+	if (which & 2)
+		tcp_set_user_timeout(conn, 5000, now_us);
+}
+
 static void on_opened(void *user, struct tcp_conn *conn, uint64_t now_us)
 {
 	const struct app *app = tcp_conn_app(conn);
 
 	(void)user;
-	(void)now_us;
 	must(!app->closed && app->shown_octets == 0);
+	set_limits(conn, now_us);
 	act_once(conn);
 }
 
