@@ -40,21 +40,24 @@ FAILS = {
 }
 
 PSH = 'PSH ends a burst here, not each packet that Linux hands to its driver at once'
+REORDERING = 'without tcpi_reordering: RACK (RFC 8985) keeps a time, no count of segments'
 EDITS = {
     'tcp/blocking/blocking-write.pkt': (
         'SO_SNDBUF counts octets here, not the memory that holds them', [
             (r'SO_SNDBUF,  \[21000\]', 'SO_SNDBUF,  [25000]'), (r'\[42000\]', '[50000]')]),
+    'tcp/fast_recovery/prr-ss-30pkt-lost1_4.pkt': (PSH, [(42, r'> \. ', '> P. ')]),
     'tcp/inq/client.pkt': (
         'segments without the timestamp that was agreed on are dropped (RFC 7323 3.2): they get one', [
             (r'win 514$', 'win 514 <nop,nop,TS val 701 ecr 100>'),
             (r'(ack (?:10001|20002) <nop,nop,TS val 200) ecr 700', r'\1 ecr 701')]),
-    'tcp/limited_transmit/limited-transmit-no-sack.pkt': (PSH, [(r'> P(. 12001:14001)', r'> \1')]),
-    'tcp/limited_transmit/limited-transmit-sack.pkt': (PSH, [(r'> P(. 12001:14001)', r'> \1')]),
     'tcp/md5/md5-only-on-client-ack.pkt': (
         'without its look into /proc/net/tcp', [(r'`grep.*`', '`true`')]),
     'tcp/nagle/https_client.pkt': (PSH, [(r'> P(. 1543:2517)', r'> \1')]),
     'tcp/nagle/sockopt_cork_nodelay.pkt': (
         'PSH on the end of the queue, always', [(r'> (. 161:241)', r'> P\1')]),
+    'tcp/sack/sack-route-refresh-ip-tos.pkt': (PSH, [(35, r'> P\. ', '> . ')]),
+    'tcp/sack/sack-shift-sacked-2-6-8-3-9-nofack.pkt': (REORDERING, [(r'assert tcpi_reord\w+ == \d+', 'assert True')]),
+    'tcp/sack/sack-shift-sacked-7-3-4-8-9-fack.pkt': (REORDERING, [(r'assert tcpi_reord\w+ == \d+', 'assert True')]),
     'tcp/syscall_bad_arg/sendmsg-empty-iov.pkt': (
         'SO_ZEROCOPY is refused', [(r'(SO_ZEROCOPY, \[1\], 4\)) = 0', r'\1 = -1 ENOPROTOOPT (Protocol not available)')]),
     'tcp/ts_recent/invalid_ack.pkt': (
