@@ -115,5 +115,5 @@ enum {
 		16384, // sessions of one worker that wait for a name; more: unknown, 451 or 421
 	LIMIT_NAME_QUESTIONS =
 		1024, // open at once, of all workers, half for one virtual server; more: likewise
-	LIMIT_NAMES = 20000, // names in all lists together; more is a mistake
+	LIMIT_NAMES = 5000, // names in all lists together, some 4 s to compile; more is a mistake
 };
