@@ -30,38 +30,44 @@ static enum pressure_level by_slots(const struct worker *w)
 	return left > all / 64 ? PRESSURE_COOKIES : PRESSURE_REFUSE;
 }
 
-// Refusing alone may last for ever: those who are in need not leave. Once sessions are reset that goes on until there is room again, or
-// the slots that come free would only be refused.
-static enum pressure_level harden(struct worker *w, enum pressure_level level)
+// Those who are in need not leave: a level that lasts ends by sending away who only takes, until there is room again.
+static bool is_to_reset(struct worker *w, enum pressure_level level)
 {
 	struct pressure *p = &w->pressure;
-	bool resets = p->level == PRESSURE_RESET;
+	uint64_t patience_s =
+		level >= PRESSURE_REFUSE ? LIMIT_PRESSURE_REFUSE_S : LIMIT_PRESSURE_SHRINK_S;
+	// A table that is nearly full is no harm, and is made emptier only once it was full.
+	bool is_bad = level == PRESSURE_REFUSE || by_blocks(w) >= PRESSURE_SHRINK || p->resets;
 
-	if (level < PRESSURE_COOKIES || (level == PRESSURE_COOKIES && !resets)) {
-		p->refuse_since_us = 0;
-		return level;
+	if (level < PRESSURE_SHRINK || !is_bad) {
+		p->short_since_us = 0;
+		return false;
 	}
-	if (p->refuse_since_us == 0)
-		p->refuse_since_us = w->now_us;
-	if (resets || w->now_us - p->refuse_since_us >= LIMIT_PRESSURE_REFUSE_S * 1000000ULL)
-		return PRESSURE_RESET;
-	return level;
+	if (p->short_since_us == 0)
+		p->short_since_us = w->now_us;
+	return p->resets || w->now_us - p->short_since_us >= patience_s * 1000000;
+}
+
+static void begin_reset(struct worker *w)
+{
+	edge_count(&w->shared->pressure_raised[PRESSURE_RESET], 1);
+	w->pressure.idle_s =
+		atomic_load_explicit(&w->edge->tunables.command_timeout_s, memory_order_relaxed) /
+		2;
 }
 
 static void set_level(struct worker *w, enum pressure_level level)
 {
 	struct pressure *p = &w->pressure;
+	bool resets = is_to_reset(w, level);
 
-	if (level == p->level)
-		return;
 	for (unsigned i = p->level + 1U; i <= level; i++)
 		edge_count(&w->shared->pressure_raised[i], 1);
-	if (level == PRESSURE_RESET)
-		p->idle_s = atomic_load_explicit(
-				    &w->edge->tunables.command_timeout_s, memory_order_relaxed) /
-			    2;
-	p->level = (uint8_t)level;
-	atomic_store_explicit(&w->shared->pressure_level, level, memory_order_relaxed);
+	if (resets && !p->resets)
+		begin_reset(w);
+	p->resets = resets;
+	p->level = resets && level == PRESSURE_REFUSE ? PRESSURE_RESET : (uint8_t)level;
+	atomic_store_explicit(&w->shared->pressure_level, p->level, memory_order_relaxed);
 }
 
 // For how long a session has brought nothing: its deadline is moved by whole commands and by what comes of a body. One that waits for us
@@ -78,11 +84,20 @@ static uint64_t idle_us(const struct worker *w, struct tcp_conn *tcp)
 	return due_us != 0 && due_us < w->now_us + all_us ? w->now_us + all_us - due_us : 0;
 }
 
+static bool holds_blocks(struct tcp_conn *tcp)
+{
+	const struct conn *c = tcp_conn_app(tcp);
+
+	return tcp_send_queued(tcp) > 0 || tcp_receive_unread(tcp) > 0 || c->smtp.txn != NULL;
+}
+
+// While there are slots, a session that is only silent is in nobody's way.
 static bool is_to_go(const struct worker *w, struct tcp_conn *tcp)
 {
-	uint64_t us = idle_us(w, tcp);
+	const struct pressure *p = &w->pressure;
 
-	return w->pressure.level == PRESSURE_RESET && us >= w->pressure.idle_s * 1000000ULL;
+	return p->resets && idle_us(w, tcp) >= p->idle_s * 1000000ULL &&
+	       (p->lacks_slots || holds_blocks(tcp));
 }
 
 static void look_at(struct worker *w, struct tcp_conn *tcp)
@@ -104,7 +119,7 @@ static void end_round(struct pressure *p)
 {
 	p->cursor = 0;
 	p->walking = p->level >= PRESSURE_PRUNE; // the round in which the pressure ends is the last
-	if (p->level != PRESSURE_RESET)
+	if (!p->resets)
 		return;
 	p->idle_s /= 2;
 	if (p->idle_s < LIMIT_PRESSURE_IDLE_S)
@@ -132,7 +147,8 @@ void pressure_follow(struct worker *w)
 {
 	enum pressure_level blocks = by_blocks(w), slots = by_slots(w);
 
-	set_level(w, harden(w, blocks > slots ? blocks : slots));
+	w->pressure.lacks_slots = slots != PRESSURE_NONE;
+	set_level(w, blocks > slots ? blocks : slots);
 	if (w->pressure.level >= PRESSURE_PRUNE)
 		w->pressure.walking = true;
 	if (w->pressure.walking)

@@ -6,7 +6,10 @@
 //   SHRINK   1/8 of the blocks                          windows are small, and a peer that does not read gets no further reply
 //   COOKIES  1/16 of the blocks or of the slots         a SYN takes no memory
 //   REFUSE   1/32 of the blocks, 1/64 of the slots      new connections: a SYN is not answered, a cookie by RST
-//   RESET    that for LIMIT_PRESSURE_REFUSE_S           sessions that have been idle longest are reset, until COOKIES is over
+//   RESET    that for LIMIT_PRESSURE_REFUSE_S           sessions that have been idle longest are reset, until SHRINK is over
+//
+// SHRINK for LIMIT_PRESSURE_SHRINK_S resets as well, and goes on letting others in: peers that never read hold their blocks there for
+// as long as TCP is patient, while MAIL gets 452. Who goes first holds blocks; while slots are short, anybody idle.
 //
 // Blocks are those of the TCP stack (queues, envelopes). Slots in TIME-WAIT or waiting for a handshake count as free: they give way by
 // themselves. Body buffers shrink the windows of bodies long before they are gone (conn_flow.h).
@@ -39,11 +42,12 @@ enum pressure_level {
 };
 
 struct pressure {
-	uint8_t level;            // enum pressure_level
-	bool walking;             // some slots of this round are still to be looked at
-	uint32_t cursor;          // the next of them
-	uint32_t idle_s;          // at RESET: sessions that were idle for longer go in this round
-	uint64_t refuse_since_us; // 0: no more than COOKIES
+	uint8_t level; // enum pressure_level
+	bool resets, lacks_slots;
+	bool walking;            // some slots of this round are still to be looked at
+	uint32_t cursor;         // the next of them
+	uint32_t idle_s;         // sessions that were idle for longer go in this round of resets
+	uint64_t short_since_us; // 0: no more than PRUNE
 };
 
 // Once a loop: the level of now, and a step of what it asks for.

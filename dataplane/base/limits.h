@@ -84,6 +84,7 @@ enum {
 	// Memory
 	LIMIT_PRESSURE_REFUSE_S =
 		1, // that nobody new is let in (pressure.h); then those idle longest are reset
+	LIMIT_PRESSURE_SHRINK_S = 5,    // that windows are shut: the same
 	LIMIT_PRESSURE_IDLE_S = 10,     // and none that was idle for less
 	LIMIT_PRESSURE_STEP = 64,       // slots looked at in a loop meanwhile
 	LIMIT_BLOCK_OCTETS = 1024,      // one block of the small pool (envelopes, TCP queues)

@@ -248,6 +248,7 @@ static void test_reset_takes_the_idle_and_leaves_the_busy(void **state)
 	const uint64_t before = rig->edge.workers[0]->pressure_reset;
 
 	(void)state;
+	turn_rig_send(idle, "NOO");
 	for (int s = 0; s < 12; s += 4) {
 		run_s(4);
 		(void)turn_rig_say(busy, "NOOP\r\n", "250");
@@ -266,6 +267,31 @@ static void test_reset_takes_the_idle_and_leaves_the_busy(void **state)
 	assert_int_equal(level(), PRESSURE_NONE);
 	turn_rig_close(idle);
 	turn_rig_close(busy);
+}
+
+// Blocks that nobody gives back, but enough to go on: who has some and does nothing goes, the silent one does not, and new ones come in.
+static void test_shrink_that_lasts_resets_who_holds_blocks(void **state)
+{
+	struct turn_client *holder = greeted("EHLO h\r\n"), *silent = greeted("EHLO s\r\n");
+	const uint64_t before = raised(PRESSURE_RESET);
+	struct turn_client *late;
+
+	(void)state;
+	turn_rig_send(holder, "NOO");
+	run_s(13);
+	leave_blocks(TURN_BLOCKS / 8 - 10);
+	run_s(LIMIT_PRESSURE_SHRINK_S - 1);
+	assert_false(holder->reset);
+	run_s(2);
+	assert_true(holder->reset);
+	assert_false(silent->reset);
+	assert_int_equal(raised(PRESSURE_RESET), before + 1);
+	assert_int_equal(level(), PRESSURE_SHRINK);
+	late = greeted("EHLO l\r\n");
+	give_blocks_back();
+	turn_rig_close(late);
+	turn_rig_close(holder);
+	turn_rig_close(silent);
 }
 
 // Not one block is left: what asks for a reply is not taken, and is taken when there is one again.
@@ -343,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_cookies_take_no_slot_for_a_syn),
 		cmocka_unit_test(test_refuse_lets_nobody_in_and_serves_who_is_there),
 		cmocka_unit_test(test_reset_takes_the_idle_and_leaves_the_busy),
+		cmocka_unit_test(test_shrink_that_lasts_resets_who_holds_blocks),
 		cmocka_unit_test(test_without_a_block_commands_wait_with_their_sender),
 		cmocka_unit_test(test_full_of_idle_sessions_new_ones_find_room_again),
 	};
