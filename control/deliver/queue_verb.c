@@ -46,7 +46,8 @@ static int64_t arg_integer(const json_t *value, int64_t missing)
 	return *end == '\0' ? n : -1;
 }
 
-static void filter_read(struct filter *f, const json_t *args)
+// False: limit is no number, or out of range.
+static bool filter_read(struct filter *f, const json_t *args)
 {
 	*f = (struct filter){.id = arg_text(args, "id"),
 		.sender = arg_text(args, "sender"),
@@ -54,8 +55,7 @@ static void filter_read(struct filter *f, const json_t *args)
 		.client = arg_text(args, "client"),
 		.vserver = arg_text(args, "vserver"),
 		.limit = arg_integer(json_object_get(args, "limit"), QUEUE_VERB_LIMIT)};
-	if (f->limit < 0 || f->limit > QUEUE_VERB_LIMIT_MAX)
-		f->limit = QUEUE_VERB_LIMIT_MAX;
+	return f->limit >= 0 && f->limit <= QUEUE_VERB_LIMIT_MAX;
 	if (f->id != NULL && strcasecmp(f->id, "all") == 0)
 		f->id = NULL;
 }
@@ -462,8 +462,12 @@ void queue_verb(struct deliver *d, const struct channel_record *ask)
 	verb_fn *verb = name != NULL ? verb_find(name) : NULL;
 	struct answer a = {.d = d, .args = json_object_get(root, "args"), .exit = 0};
 
-	filter_read(&a.filter, a.args);
-	if (verb == NULL) {
+	const bool is_limit_good = filter_read(&a.filter, a.args);
+
+	if (!is_limit_good) {
+		snprintf(a.text, sizeof(a.text), "limit: expected 0 to %d", QUEUE_VERB_LIMIT_MAX);
+		a.exit = 2;
+	} else if (verb == NULL) {
 		snprintf(a.text, sizeof(a.text), "not a question about the queue");
 		a.exit = 2;
 	} else if (!edge_link_has_room(d->edge)) {
