@@ -16,6 +16,7 @@
 #include "net/dad.h"
 #include "net/mld.h"
 #include "net/nd.h"
+#include "tests/addr.h"
 
 static struct rig *rig;
 
@@ -54,14 +55,6 @@ static struct heard {
 	bool last_answer_overrides;
 	unsigned strayed, link_local_resets;
 } heard;
-
-static struct ip_addr addr(const char *text)
-{
-	struct ip_addr a;
-
-	assert_true(ip_addr_parse(text, &a));
-	return a;
-}
 
 static struct ip_addr own_link_local(void)
 {

@@ -10,6 +10,7 @@
 
 #include "net/checksum.h"
 #include "net/nd.h"
+#include "tests/addr.h"
 
 enum {
 	IP_AT = 14,
@@ -53,14 +54,6 @@ static const uint8_t scapy_probe[86] = {0x33, 0x33, 0xff, 0x00, 0x00, 0x05, 0x02
 	0x06};
 
 static const struct mac our_mac = {{2, 0, 0, 0, 0, 1}}, their_mac = {{2, 0, 0, 0, 0, 2}};
-
-static struct ip_addr addr(const char *text)
-{
-	struct ip_addr a;
-
-	assert_true(ip_addr_parse(text, &a));
-	return a;
-}
 
 static void test_nd_messages_are_built_as_others_build_them(void **state)
 {

@@ -10,19 +10,12 @@
 
 #include "net/iface.h"
 #include "net/neigh.h"
+#include "tests/addr.h"
 
 static const struct mac mac_a = {{2, 0, 0, 0, 0, 0xa}}, mac_b = {{2, 0, 0, 0, 0, 0xb}};
 static const struct siphash_key table_key = {1, 2};
 static struct neigh_table table;
 static uint64_t now;
-
-static struct ip_addr addr(const char *text)
-{
-	struct ip_addr a;
-
-	assert_true(ip_addr_parse(text, &a));
-	return a;
-}
 
 // The n-th of a /64 that goes on and on.
 static struct neigh_key scanned(uint32_t n)

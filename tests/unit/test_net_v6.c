@@ -12,6 +12,7 @@
 #include "net/checksum.h"
 #include "net/frame.h"
 #include "net/octets.h"
+#include "tests/addr.h"
 
 enum {
 	ROOM = 2048,
@@ -46,14 +47,6 @@ static const uint8_t scapy_pong[67] = {0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x02,
 static const struct frame_route route = {.src_mac = {{2, 0, 0, 0, 0, 1}},
 	.dst_mac = {{2, 0, 0, 0, 0, 2}},
 	.sums = FRAME_SUMS_SOFTWARE};
-
-static struct ip_addr addr(const char *text)
-{
-	struct ip_addr a;
-
-	assert_true(ip_addr_parse(text, &a));
-	return a;
-}
 
 static struct segment sample(void)
 {
