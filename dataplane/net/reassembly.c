@@ -9,6 +9,7 @@ enum {
 	SETS = LIMIT_REASSEMBLIES / WAYS,
 	UNIT = 8, // octets that offsets count in
 	ALIGN = 64,
+	SOURCES = 4096, // counters of incomplete packets, by hash of their source; two of each
 	SWEEP_PLACES = 4,
 	FIRST_LEAST = 20, // octets a first fragment has at least: a TCP header
 	TIME_V4_US = 30 * 1000000,
@@ -26,6 +27,7 @@ struct place {
 	uint32_t highest; // end of what is here
 	uint32_t units;   // that are here
 	uint32_t fragments;
+	uint32_t source;   // its counters
 	uint8_t protocol;  // v4: of all; v6: of the first fragment
 	uint8_t hop_limit; // the lowest seen
 	bool used;
@@ -39,6 +41,7 @@ struct reassembly {
 	uint32_t count;
 	uint32_t sweep_at;
 	uint32_t stride; // octets from one place to the next
+	uint16_t of_source[2][SOURCES];
 	uint8_t *places;
 };
 
@@ -101,11 +104,39 @@ static void account(const struct reassembly *r, enum drop why, uint32_t fragment
 
 // ---- Places
 
+// A look at all places would cost as many cache misses, for whoever sends a first fragment. The smaller of two counters is the source's,
+// or nearly so: sharing both with somebody greedy is one chance in millions, and nobody can aim at it.
+static uint32_t source_of(const struct reassembly *r, const struct ip_addr *src)
+{
+	return (uint32_t)siphash(&r->config.key, src, sizeof(*src));
+}
+
+static uint16_t *counter_of(struct reassembly *r, uint32_t source, unsigned which)
+{
+	return &r->of_source[which][(which == 0 ? source : source >> 16) % SOURCES];
+}
+
+static void count_source(struct reassembly *r, uint32_t source, bool more)
+{
+	for (unsigned which = 0; which < 2; which++) {
+		uint16_t *counter = counter_of(r, source, which);
+
+		*counter = (uint16_t)(more ? *counter + 1 : *counter - 1);
+	}
+}
+
+static bool source_has_enough(struct reassembly *r, uint32_t source)
+{
+	return *counter_of(r, source, 0) >= LIMIT_REASSEMBLIES_PER_SOURCE &&
+	       *counter_of(r, source, 1) >= LIMIT_REASSEMBLIES_PER_SOURCE;
+}
+
 // The fragments that are here are gone for this reason, and the place is free.
 static void give_up(struct reassembly *r, struct place *p, enum drop why)
 {
 	account(r, why, p->fragments);
 	p->used = false;
+	count_source(r, p->source, false);
 	r->count--;
 }
 
@@ -155,18 +186,6 @@ static struct place *find(const struct reassembly *r, const struct reassembly_fr
 	return NULL;
 }
 
-static bool source_has_enough(const struct reassembly *r, const struct ip_addr *src)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < LIMIT_REASSEMBLIES; i++) {
-		const struct place *p = place_at(r, i);
-
-		n += p->used && ip_addr_eq(&p->src, src);
-	}
-	return n >= LIMIT_REASSEMBLIES_PER_SOURCE;
-}
-
 // A free place of the set, or the oldest one's: whole packets come within milliseconds, what is old will hardly be one.
 static struct place *make(
 	struct reassembly *r, const struct reassembly_fragment *f, uint64_t now_us)
@@ -185,6 +204,8 @@ static struct place *make(
 	memset(best, 0, sizeof(*best));
 	memset(bits_of(r, best), 0, r->stride - sizeof(*best) - data_octets(&r->config));
 	best->used = true;
+	best->source = source_of(r, &f->src);
+	count_source(r, best->source, true);
 	best->src = f->src;
 	best->dst = f->dst;
 	best->id = f->id;
@@ -319,7 +340,7 @@ bool reassembly_add(struct reassembly *r, const struct reassembly_fragment *f, u
 	}
 	if (why == DROP_NONE && p != NULL)
 		why = p->dead ? DROP_FRAGMENT_OVERLAP : fits(r, p, f);
-	if (why == DROP_NONE && p == NULL && source_has_enough(r, &f->src))
+	if (why == DROP_NONE && p == NULL && source_has_enough(r, source_of(r, &f->src)))
 		why = DROP_FRAGMENT_SOURCE;
 	if (why != DROP_NONE) {
 		account(r, why, 1);

@@ -5,8 +5,8 @@
 //
 // Thread:  the lcore that owns the table.
 // Memory:  given at init: a fixed number of packets, each of a fixed size. A full set of places gives up its oldest packet.
-// Blocks:  never. Cost: a fragment is copied once; its place is one bit for each 8 octets, whatever the order. A new packet looks at
-//          all places, to count those of its source.
+// Blocks:  never. Cost: a fragment is copied once; its place is one bit for each 8 octets, whatever the order. Packets of a source are
+//          counted by its hash: no look at all places.
 // Clock:   an argument.
 
 #pragma once
