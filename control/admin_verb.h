@@ -2,7 +2,7 @@
 //
 // Thread:  the control thread.
 // Memory:  the answer is the caller's.
-// Blocks:  never.
+// Blocks:  reload and diff compile, proofs pass over all lists: seconds with a million entries. Everything else returns at once.
 
 #pragma once
 

@@ -102,6 +102,14 @@ static void remove_client(
 		add_change(changes, "remove", name, named->text, named->pos);
 }
 
+// Nobody knows the client's name, and the list has but one: without that it would not matter.
+static void remove_last_name(
+	struct explain_changes *changes, const struct config_list *list, const char *name)
+{
+	if (list->mode == CONFIG_LIST_ALL_EXCEPT && list->name_count == 1)
+		add_change(changes, "remove", name, list->names[0].text, list->names[0].pos);
+}
+
 static json_t *add_client(struct explain_changes *changes, const char *name)
 {
 	return add_change(changes, "add", name, changes->client_text, (struct config_pos){0, 0});
@@ -123,6 +131,8 @@ void explain_changes_connect(struct explain_changes *changes, struct policy_verd
 			add_client(changes, "connections.only");
 		break;
 	case CONFIG_LIST_ALL_EXCEPT:
+		if (verdict.kind == POLICY_DEFER)
+			remove_last_name(changes, list, "connections.all_except");
 		if (verdict.kind != POLICY_REFUSE)
 			add_client(changes, "connections.all_except");
 		else
@@ -147,10 +157,12 @@ static void let_client_relay(struct explain_changes *changes, struct policy_verd
 	json_t *change;
 
 	if (list->mode == CONFIG_LIST_ALL_EXCEPT) {
-		if (verdict.kind == POLICY_DEFER)
+		if (verdict.kind == POLICY_DEFER) {
+			remove_last_name(changes, list, "relay.all_except");
 			add_client(changes, "relay.all_except");
-		else
+		} else {
 			remove_client(changes, list, "relay.all_except");
+		}
 		return;
 	}
 	change = add_client(changes, "relay.only");

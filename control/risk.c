@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config/value.h"
 
@@ -102,6 +103,62 @@ static void judge_useless(struct risk *risk)
 	}
 }
 
+static bool is_below(const char *name, const struct config_domain *domains, uint32_t count)
+{
+	const size_t len = strlen(name);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const char *domain = domains[i].name + (domains[i].name[0] == '.');
+		const size_t tail = strlen(domain);
+
+		if (len >= tail && strcasecmp(name + len - tail, domain) == 0 &&
+			(len == tail || name[len - tail - 1] == '.'))
+			return true;
+	}
+	return false;
+}
+
+// Whether a name is below a domain whose mail comes here, so that its zone is most likely the operator's.
+static bool is_own_zone(const struct config *config, const char *name)
+{
+	for (uint32_t v = 0; v < config->vserver_count; v++) {
+		const struct config_vserver *vserver = &config->vservers[v];
+
+		if (is_below(name, vserver->local_domains, vserver->local_domain_count) ||
+			is_below(name, vserver->relay_domains, vserver->relay_domain_count))
+			return true;
+	}
+	return false;
+}
+
+static void judge_names(struct risk *risk, const char *key, const struct config_list *list)
+{
+	if (list->mode == CONFIG_LIST_ALL_EXCEPT && list->name_count > 0)
+		say(risk, list->names[0].pos,
+			"%s.all_except has names: who is let in hangs on the zones of all clients, "
+			"and nobody is without a confirmed name",
+			key);
+	for (uint32_t i = 0; list->mode == CONFIG_LIST_ONLY && i < list->name_count; i++) {
+		const char *text = list->names[i].text;
+
+		if (text[0] == '/' || !is_own_zone(risk->snapshot->config, text))
+			say(risk, list->names[i].pos,
+				"%s.only: %s: whoever has the zones of such names decides which "
+				"addresses they are",
+				key, text);
+	}
+}
+
+static void judge_confirmation(struct risk *risk)
+{
+	const struct config_vserver *v = risk->vserver;
+
+	if (v->connections.name_count + v->relay.name_count > 0 && !v->forward_confirm)
+		say(risk, v->forward_confirm_pos,
+			"forward_confirm: false: whoever has the reverse zone of an address names "
+			"its client");
+}
+
 static void judge_domains(
 	struct risk *risk, const char *key, const struct config_domain *domains, uint32_t count)
 {
@@ -124,6 +181,7 @@ static void judge_relay(struct risk *risk)
 			"open_relay: i-understand: nothing keeps this virtual server from relaying "
 			"for strangers");
 	judge_mode(risk, "relay", &v->relay);
+	judge_names(risk, "relay", &v->relay);
 	judge_domains(risk, "local_domains", v->local_domains, v->local_domain_count);
 	judge_domains(risk, "relay_domains", v->relay_domains, v->relay_domain_count);
 	judge_useless(risk);
@@ -145,6 +203,8 @@ json_t *risk_json(const struct snapshot *snapshot, uint16_t vserver, enum reach_
 		judge_relay(&risk);
 	else
 		judge_mode(&risk, "connections", &risk.vserver->connections);
+	judge_names(&risk, "connections", &risk.vserver->connections);
+	judge_confirmation(&risk);
 	if (risk.left_out > 0) {
 		snprintf(text, sizeof(text), "and %u more warnings", risk.left_out);
 		json_array_append_new(risk.texts, json_string(text));

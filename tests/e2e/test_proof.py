@@ -60,7 +60,7 @@ def test_random_policies_in_the_running_server_agree_with_the_oracle():
         with open(lab.path('base.yaml'), 'w') as file:
             file.write(''.join(f'{key}: {json.dumps(value)}\n' for key, value in config.items()))
         pids = lab.postern_pids()
-        done = subprocess.run(['python3', f'{ROOT}/tests/proof/agree.py', f'{BUILD}/posternctl', '--policies', '25', '--socket', lab.path('control.sock'),
+        done = subprocess.run(['python3', f'{ROOT}/tests/proof/agree.py', f'{BUILD}/posternctl', '--names', '--policies', '25', '--socket', lab.path('control.sock'),
                                '--base', lab.path('base.yaml'), '--listen', f'{DEFAULT},{RELAY}', '--logs', lab.path('log')], capture_output=True, text=True, timeout=300)
         expect(done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:])
         expect(lab.ctl_json('status')['epoch'] > 25 and lab.postern_pids() == pids, 'it was not the running server that was asked')

@@ -221,6 +221,31 @@ static void test_who_can_warns_of_addresses_that_change_hands(void **state)
 		REACH_RELAY, "relay: 10.0.0.0 may relay and is in the dynamic pool 10.0.0.0/8");
 }
 
+static void test_who_can_names_are_told_apart_with_their_risks(void **state)
+{
+	(void)state;
+	expect_text(SERVER "local_domains: a.example.net, relay: {only: [10.1.1.1, "
+			   "x.a.example.net, .example.org]}}\n",
+		REACH_RELAY, "  10.1.1.1\n  name     x.a.example.net\n  name     .example.org\n");
+	expect_text(SERVER "local_domains: a.example.net, relay: {only: [x.a.example.net, "
+			   ".example.org]}}\n",
+		REACH_RELAY, "relay.only: .example.org: whoever has the zones of such names");
+	// By a name it may connect, by its address it relays then.
+	expect_text(SERVER "connections: {only: [x.example.net]}, relay: {only: [10.1.1.1]}}\n",
+		REACH_RELAY, "v: 1 IPv4 and 0 IPv6 addresses can relay");
+	expect_text(SERVER "connections: {only: [x.example.net]}, relay: {only: [10.1.1.1]}}\n",
+		REACH_CONNECT,
+		"v: 0 IPv4 and 0 IPv6 addresses can connect\n  name     x.example.net");
+	// Who is in no list of exceptions may have any other name.
+	expect_text(SERVER "connections: {all_except: [10.0.0.0/8, .example.net]}}\n",
+		REACH_CONNECT, "v: 4278190080 IPv4");
+	expect_text(SERVER "connections: {all_except: [10.0.0.0/8, .example.net]}}\n",
+		REACH_CONNECT,
+		"connections.all_except has names: who is let in hangs on the zones");
+	expect_text(SERVER "forward_confirm: false, relay: {only: [x.example.net]}}\n", REACH_RELAY,
+		"forward_confirm: false: whoever has the reverse zone");
+}
+
 static void test_who_can_one_vserver_or_a_complaint(void **state)
 {
 	struct config *config = config_from_text_load(
@@ -277,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_who_can_edges_of_both_families_are_told_right),
 		cmocka_unit_test(test_who_can_text_names_sets_and_risks),
 		cmocka_unit_test(test_who_can_warns_of_addresses_that_change_hands),
+		cmocka_unit_test(test_who_can_names_are_told_apart_with_their_risks),
 		cmocka_unit_test(test_who_can_one_vserver_or_a_complaint),
 		cmocka_unit_test(test_who_can_more_prefixes_than_are_listed_are_counted),
 	};
