@@ -112,10 +112,10 @@ static uint32_t blind_mtu(const struct tcp_conn *conn)
 	return ip_addr_is_v4(&conn->tuple.local) && now > BLIND_MTU_V4 ? BLIND_MTU_V4 : 0;
 }
 
-// Whether what is lost is a full segment: small ones that are lost as well tell of no size.
-static bool is_full(const struct tcp_conn *conn)
+// Whether what is lost may have been too large, where mtu is not: small segments that are lost as well tell of no size.
+static bool is_larger(const struct tcp_conn *conn, uint32_t mtu)
 {
-	return conn->send_octets >= conn->snd_mss && conn->snd_max - conn->snd_una >= conn->snd_mss;
+	return conn->snd_max - conn->snd_una > mtu - headers_of(conn);
 }
 
 // Whether the segment that a claim quotes is found lost. One that is alone in flight is what the loss is about.
@@ -140,10 +140,8 @@ void tcp_pmtu_on_lost(struct tcp_conn *conn, uint64_t now_us)
 		cut(conn, p, p->claim, now_us);
 		return;
 	}
-	if (conn->retries < BLIND_LOSSES || !is_full(conn))
-		return;
-	mtu = blind_mtu(conn);
-	if (mtu != 0)
+	mtu = conn->retries < BLIND_LOSSES ? 0 : blind_mtu(conn);
+	if (mtu != 0 && is_larger(conn, mtu))
 		cut(conn, find_or_take(conn), mtu, now_us);
 }
 

@@ -129,6 +129,10 @@ static void on_opened(void *user, struct tcp_conn *conn, uint64_t now_us)
 	// A RST may be lost, and then only time tells.
 	if (plan_of(host, conn)->ending == SIM_ABORT)
 		tcp_set_deadline(conn, now_us + IDLE_US);
+	if (host->sim->config->keepalive)
+		tcp_set_keepalive(conn,
+			&(struct tcp_keepalive){.idle_s = 60, .interval_s = 10, .probes = 5},
+			now_us);
 	send_more(host, conn);
 	close_if_complete(host, conn);
 }
@@ -232,7 +236,10 @@ static void hear(struct host *host, const struct sim_link_packet *p)
 		result->bad_frames++;
 		return;
 	}
-	// What else a router says, nobody here listens to.
+	if (f.kind == FRAME_ICMP_ERROR) {
+		result->told++;
+		tcp_icmp(host->stack, &f.error, host->sim->now_us);
+	}
 	if (f.kind != FRAME_TCP)
 		return;
 	result->marks_heard += f.ip.ecn == SEGMENT_ECN_CE;

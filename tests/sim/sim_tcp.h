@@ -25,6 +25,7 @@ struct sim_tcp_config {
 	bool v6;
 	uint32_t slots; // of the server; 0: enough
 	bool lazy_apps; // they leave octets unread
+	bool keepalive; // who gave up may have told in vain, with a RST that was lost
 	bool aborts;    // some connections end by SIM_ABORT
 };
 
@@ -33,6 +34,7 @@ struct sim_tcp_result {
 	uint64_t octets, virtual_us;
 	uint64_t busy_us;     // until the last connection had ended for its application
 	uint64_t bad_frames;  // refused before TCP saw them
+	uint64_t told;        // ICMP errors heard
 	uint64_t marks_heard; // frames that arrived with Congestion Experienced
 	struct sim_link_counters link;
 	struct tcp_counters counters[2];
