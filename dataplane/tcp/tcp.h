@@ -225,7 +225,7 @@ struct tcp_keepalive {
 void tcp_set_keepalive(
 	struct tcp_conn *conn, const struct tcp_keepalive *keepalive, uint64_t now_us);
 
-// The user time-out (RFC 9293 3.8.3, RFC 5482): what was sent may stay unacknowledged, or a window shut, for so long; then RST
+// For tests, and for applications that can say how long their octets are worth it. The user time-out (RFC 9293 3.8.3, RFC 5482): what was sent may stay unacknowledged, or a window shut, for so long; then RST
 // and closed(TCP_CLOSED_TIMEOUT). It takes the place of LIMIT_TCP_RETRIES, and of the number of keep-alives; after
 // tcp_close() LIMIT_TCP_CLOSED_RETRIES holds as well. 0: no more.
 void tcp_set_user_timeout(struct tcp_conn *conn, uint32_t ms, uint64_t now_us);
