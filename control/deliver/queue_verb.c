@@ -55,9 +55,9 @@ static bool filter_read(struct filter *f, const json_t *args)
 		.client = arg_text(args, "client"),
 		.vserver = arg_text(args, "vserver"),
 		.limit = arg_integer(json_object_get(args, "limit"), QUEUE_VERB_LIMIT)};
-	return f->limit >= 0 && f->limit <= QUEUE_VERB_LIMIT_MAX;
 	if (f->id != NULL && strcasecmp(f->id, "all") == 0)
 		f->id = NULL;
+	return f->limit >= 0 && f->limit <= QUEUE_VERB_LIMIT_MAX;
 }
 
 static bool is_envelope_needed(const struct filter *f)
