@@ -74,6 +74,7 @@ static void patterns_free(struct patterns *p)
 
 static bool patterns_make(struct patterns *p, const struct name_match *match)
 {
+	assert(match->count > 0); // without names there is no database
 	*p = (struct patterns){.texts = calloc(match->count, sizeof(p->texts[0])),
 		.at = calloc(match->count, sizeof(p->at[0])),
 		.flags = calloc(match->count, sizeof(p->flags[0])),
@@ -222,8 +223,9 @@ static void scan_name(const struct name_match *match, struct name_match_scratch 
 void name_match_scan(const struct name_match *match, struct name_match_scratch *scratch,
 	struct slice name, uint64_t *sets)
 {
-	struct scan scan = {.match = match, .sets = sets};
+	struct scan scan = {.match = match};
 
+	scan.sets = sets;
 	scan_name(match, scratch, name, on_list, &scan);
 }
 

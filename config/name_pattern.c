@@ -145,7 +145,7 @@ void name_pattern_tails(const char *text, struct name_tails *out)
 	out->count = 1;
 	*tail = (struct name_tail){.len = (uint16_t)kept, .whole = *text != '.' && kept == len};
 	for (size_t i = 0; i < kept; i++)
-		tail->text[i] = (char)tolower((unsigned char)text[len - kept + i]);
+		tail->text[i] = (char)(tolower)((unsigned char)text[len - kept + i]);
 }
 
 bool name_pattern_has(const char *text, const char *other)

@@ -120,7 +120,9 @@ static bool is_word(char c)
 
 static char lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+	if (c >= 'A' && c <= 'Z')
+		c = (char)(c | 0x20);
+	return c;
 }
 
 static void read_literal(struct parse *p, char c, struct name_tails *out)

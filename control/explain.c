@@ -119,7 +119,7 @@ static bool read_name(const struct snapshot *snapshot, json_t *args, struct ques
 	if (value_host(name) != NULL)
 		return fail(why, "%.64s: not a host name", name);
 	for (size_t i = 0; name[i] != '\0'; i++)
-		q->name[i] = (char)tolower((unsigned char)name[i]);
+		q->name[i] = (char)(tolower)((unsigned char)name[i]);
 	q->facts.names = (struct policy_names){.kind = POLICY_NAMES_FOUND, .lists = q->lists};
 	if (!snapshot->names)
 		return true;

@@ -241,7 +241,7 @@ static void print_side(FILE *out, const json_t *side, const char *what, const ch
 		sign[2] == '+' ? "  + warning: " : "  - warning: ");
 }
 
-char *policy_diff_text(const json_t *answer)
+char *policy_diff_text(json_t *answer)
 {
 	char *text = NULL;
 	size_t octets;
@@ -253,7 +253,7 @@ char *policy_diff_text(const json_t *answer)
 		return NULL;
 	if (json_object_size(answer) == 0)
 		fprintf(out, "no difference in who may connect and relay\n");
-	json_object_foreach((json_t *)(uintptr_t)answer, name, v)
+	json_object_foreach(answer, name, v)
 	{
 		const json_t *connect = json_object_get(v, "connect");
 		const json_t *domains = json_object_get(v, "domains");

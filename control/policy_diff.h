@@ -17,4 +17,4 @@
 json_t *policy_diff(const struct snapshot *before, const struct snapshot *after, uint32_t most);
 
 // The same for people; free().
-char *policy_diff_text(const json_t *answer);
+char *policy_diff_text(json_t *answer);

@@ -90,7 +90,7 @@ static const char *count_of(const json_t *object, const char *family)
 	return text != NULL ? text : "?";
 }
 
-char *who_can_text(const json_t *answer, enum reach_right right)
+char *who_can_text(json_t *answer, enum reach_right right)
 {
 	const char *what = right == REACH_RELAY ? "relay without logging in" : "connect";
 	const char *name;
@@ -101,7 +101,7 @@ char *who_can_text(const json_t *answer, enum reach_right right)
 
 	if (out == NULL)
 		return NULL;
-	json_object_foreach((json_t *)(uintptr_t)answer, name, object)
+	json_object_foreach(answer, name, object)
 	{
 		fprintf(out, "%s: %s IPv4 and %s IPv6 addresses can %s\n", name,
 			count_of(object, "ipv4"), count_of(object, "ipv6"), what);

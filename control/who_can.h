@@ -22,4 +22,4 @@ json_t *who_can(const struct snapshot *snapshot, enum reach_right right, json_t 
 	uint32_t most, char why[WHO_CAN_WHY_MAX]);
 
 // The same for people; free().
-char *who_can_text(const json_t *answer, enum reach_right right);
+char *who_can_text(json_t *answer, enum reach_right right);

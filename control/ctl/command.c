@@ -84,8 +84,10 @@ static bool fail(const struct reading *r, const char *what, const char *text)
 {
 	snprintf(r->why, COMMAND_WHY_MAX, "%.160s: %s", what, text);
 	// A script may have made the argument of what a stranger wrote.
-	for (char *at = r->why; *at != '\0'; at++)
-		*at = (unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at;
+	for (char *at = r->why; *at != '\0'; at++) {
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
+	}
 	return false;
 }
 

@@ -38,7 +38,7 @@ __attribute__((constructor)) static void make_names(void)
 
 	for (int d = 0; d < DROP_COUNT; d++) {
 		for (size_t i = 0; symbols[d][i] != '\0' && i < DROP_NAME_OCTETS - 1; i++)
-			names[d][i] = (char)tolower((unsigned char)symbols[d][i]);
+			names[d][i] = (char)(tolower)((unsigned char)symbols[d][i]);
 	}
 }
 

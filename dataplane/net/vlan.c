@@ -44,7 +44,7 @@ void vlan_push(uint8_t *frame, const struct vlan *vlan)
 {
 	uint8_t *tag = frame + ADDRESSES_OCTETS;
 
-	memmove(frame, frame + vlan->count * VLAN_TAG_OCTETS, ADDRESSES_OCTETS);
+	memmove(frame, frame + (size_t)vlan->count * VLAN_TAG_OCTETS, ADDRESSES_OCTETS);
 	for (uint8_t i = 0; i < vlan->count; i++, tag += VLAN_TAG_OCTETS) {
 		octets_put16(tag, i + 1 < vlan->count ? TYPE_OUTER : TYPE_INNER);
 		octets_put16(tag + 2, vlan->ids[i]);
