@@ -6,6 +6,7 @@ import time
 
 from client import Client, session
 from name_server import A, CNAME, PTR, SERVFAIL, Knot, Scripted, address, ask_scripted, name, reverse
+import lab as lab_module
 from lab import CLIENTS, HOP, RELAY, Lab, expect, ip, wait_for
 from sink import Sink
 
@@ -102,7 +103,8 @@ def test_names_unknown_is_451_and_lies_are_550():
         Sink(lab)
         dns = Scripted(lab, scripted())
         lab.start_postern()
-        for what, records, want in cases:
+        # Six seconds each: the short run takes a failure, a lie, a right and an attack.
+        for what, records, want in cases if lab_module.FULL else [cases[n] for n in (1, 3, 5, 10)]:
             dns.records = records
             # A new resolver, so that nothing of the case before is known.
             pid = list(lab.postern_pids('postern-lookup'))[0]
