@@ -72,6 +72,27 @@ static bool member(
 	return false;
 }
 
+// The single values of a list in turn; what is none is said and passed over.
+static const struct yaml_node *value_from(struct reader *reader, const struct schema_row *row,
+	const struct yaml_node *list, const struct yaml_node *node)
+{
+	while (node != NULL && !member(reader, row, node))
+		node = next_of(list, node);
+	return node;
+}
+
+static const struct yaml_node *first_value(
+	struct reader *reader, const struct schema_row *row, const struct yaml_node *list)
+{
+	return value_from(reader, row, list, first_of(list));
+}
+
+static const struct yaml_node *next_value(struct reader *reader, const struct schema_row *row,
+	const struct yaml_node *list, const struct yaml_node *node)
+{
+	return value_from(reader, row, list, next_of(list, node));
+}
+
 static bool lcore_known(const struct lcores *lcores, uint64_t id)
 {
 	for (uint32_t i = 0; i < lcores->count; i++) {
@@ -91,11 +112,10 @@ static void read_lcores(struct reader *reader, const struct schema_row *row,
 		((struct config_vserver *)base)->workers_pos = node->pos;
 	if (!count_of(reader, row, node, &count))
 		return;
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
 		uint64_t id = 0;
 
-		if (!member(reader, row, at))
-			continue;
 		if (value_number(at->text, &id) != NULL || id > 1023)
 			reader_refuse(reader, row, at, "expected a CPU number");
 		else if (lcore_known(lcores, id))
@@ -114,11 +134,10 @@ static void read_vlans(struct reader *reader, const struct schema_row *row,
 
 	if (!count_of(reader, row, node, &count))
 		return;
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
 		uint64_t id = 0;
 
-		if (!member(reader, row, at))
-			continue;
 		if (value_number(at->text, &id) != NULL || id < 1 || id > 4094)
 			reader_refuse(reader, row, at, "expected a VLAN number, 1 to 4094");
 		else
@@ -151,8 +170,9 @@ static struct config_prefix *prefixes_of(struct reader *reader, const struct sch
 	if (!count_of(reader, row, node, &count))
 		return NULL;
 	prefixes = arena_take_array(reader->arena, count, sizeof(prefixes[0]));
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
-		if (member(reader, row, at) && read_prefix(reader, row, at, &prefixes[*kept]))
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
+		if (read_prefix(reader, row, at, &prefixes[*kept]))
 			(*kept)++;
 	}
 	return prefixes;
@@ -191,9 +211,8 @@ static void read_entries(struct reader *reader, const struct schema_row *row,
 		names += at->kind == YAML_SCALAR && value_looks_like_name(at->text);
 	list->prefixes = arena_take_array(reader->arena, count - names, sizeof(list->prefixes[0]));
 	list->names = arena_take_array(reader->arena, names, sizeof(list->names[0]));
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
-		if (!member(reader, row, at))
-			continue;
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
 		if (value_looks_like_name(at->text))
 			read_name(reader, row, at, list);
 		else
@@ -230,9 +249,9 @@ static void read_names(struct reader *reader, const struct schema_row *row,
 	if (!count_of(reader, row, node, &count))
 		return;
 	list->names = arena_take_array(reader->arena, count, sizeof(list->names[0]));
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
-		if (member(reader, row, at))
-			read_name(reader, row, at, list);
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
+		read_name(reader, row, at, list);
 	}
 }
 
@@ -282,9 +301,9 @@ static struct config_domain *domains_of(struct reader *reader, const struct sche
 	if (!count_of(reader, row, node, &count))
 		return NULL;
 	domains = arena_take_array(reader->arena, count, sizeof(domains[0]));
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
-		if (!member(reader, row, at) ||
-			!reader_accept(reader, row, at, value_domain(at->text)))
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
+		if (!reader_accept(reader, row, at, value_domain(at->text)))
 			continue;
 		domains[(*kept)++] =
 			(struct config_domain){.name = lower(reader, at->text), .pos = at->pos};
@@ -350,13 +369,13 @@ static void read_listen(struct reader *reader, const struct schema_row *row,
 	if (!count_of(reader, row, node, &count))
 		return;
 	vserver->listen = arena_take_array(reader->arena, count, sizeof(vserver->listen[0]));
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
 		struct config_listen *listen = &vserver->listen[vserver->listen_count];
 		const bool before = vserver->all_unassigned;
 
-		if (!member(reader, row, at) ||
-			!reader_accept(
-				reader, row, at, listen_wrong(reader, at->text, vserver, listen)))
+		if (!reader_accept(
+			    reader, row, at, listen_wrong(reader, at->text, vserver, listen)))
 			continue;
 		listen->pos = at->pos;
 		if (vserver->all_unassigned == before)
@@ -375,13 +394,13 @@ static void read_interfaces(struct reader *reader, const struct schema_row *row,
 	if (!count_of(reader, row, node, &count))
 		return;
 	port->addresses = arena_take_array(reader->arena, count, sizeof(port->addresses[0]));
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
 		struct config_iface_addr *address = &port->addresses[port->address_count];
 		struct value_why why;
 
-		if (!member(reader, row, at) ||
-			!reader_accept(reader, row, at,
-				value_interface(at->text, &address->addr, &address->len, &why)))
+		if (!reader_accept(reader, row, at,
+			    value_interface(at->text, &address->addr, &address->len, &why)))
 			continue;
 		address->pos = at->pos;
 		port->address_count++;
@@ -409,11 +428,11 @@ static void read_gateways(struct reader *reader, const struct schema_row *row,
 		reader_refuse(reader, row, node, "expected an address");
 		return;
 	}
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
 		struct ip_addr addr;
 
-		if (!member(reader, row, at) ||
-			!reader_accept(reader, row, at, gateway_wrong(port, at->text, &addr)))
+		if (!reader_accept(reader, row, at, gateway_wrong(port, at->text, &addr)))
 			continue;
 		port->gateways[port->gateway_count++] =
 			(struct config_gateway){.addr = addr, .pos = at->pos};
@@ -449,11 +468,11 @@ static void read_hops(struct reader *reader, const struct schema_row *row,
 	if (route->mx)
 		return;
 	route->hops = arena_take_array(reader->arena, count, sizeof(route->hops[0]));
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
 		struct config_hop *hop = &route->hops[route->hop_count];
 
-		if (!member(reader, row, at) ||
-			!reader_accept(reader, row, at, hop_wrong(reader, at->text, hop)))
+		if (!reader_accept(reader, row, at, hop_wrong(reader, at->text, hop)))
 			continue;
 		hop->pos = at->pos;
 		route->hop_count++;
@@ -484,11 +503,11 @@ static void read_dns_servers(struct reader *reader, const struct schema_row *row
 		return;
 	config->dns.servers =
 		arena_take_array(reader->arena, count, sizeof(config->dns.servers[0]));
-	for (const struct yaml_node *at = first_of(node); at != NULL; at = next_of(node, at)) {
+	for (const struct yaml_node *at = first_value(reader, row, node); at != NULL;
+		at = next_value(reader, row, node, at)) {
 		struct config_server *server = &config->dns.servers[config->dns.server_count];
 
 		config->dns.server_count +=
-			member(reader, row, at) &&
 			reader_accept(reader, row, at, dns_server_wrong(reader, at->text, server));
 	}
 }

@@ -104,8 +104,8 @@ enum {
 	// Configuration
 	LIMIT_VSERVERS = 64,
 	LIMIT_WORKERS = 32,
+	LIMIT_PORTS = 16, // each VLAN of a device is one
 	LIMIT_PORT_ADDRESSES = 256,
-	LIMIT_PORTS = 16,  // each VLAN of a device is one
 	LIMIT_LISTEN = 64, // listen entries of one virtual server
 	LIMIT_STEERING_RULES =
 		1024, // rules given to one NIC; addresses beyond them are steered in software
