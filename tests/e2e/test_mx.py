@@ -6,6 +6,7 @@ from client import session
 from lab import RELAY, Lab, expect, ip, wait_for
 from sink import Sink
 
+PATIENT = True
 MX_HOST, BACKUP = '203.0.113.25', '203.0.113.26'
 BODY = b'Subject: mx\r\n\r\nx\r\n'
 ZONES = {

@@ -10,6 +10,7 @@ import lab as lab_module
 from lab import CLIENTS, HOP, RELAY, Lab, expect, ip, wait_for
 from sink import Sink
 
+PATIENT = True
 LAPTOP = 'laptop6247.neulan.net'
 VPN, MOVED = CLIENTS['vpn'][0], '10.200.3.99'
 BODY = b'Subject: name\r\n\r\nx\r\n'

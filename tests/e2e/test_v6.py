@@ -5,6 +5,7 @@ from client import session
 from lab import CLIENTS6, DEFAULT, DEFAULT6, RELAY6, Lab, expect, ip, wait_for
 from sink import Sink
 
+PATIENT = True
 BODY = b'Subject: over v6\r\n\r\nx\r\n'
 
 
@@ -19,7 +20,7 @@ def test_mail_over_v6_is_delivered():
         trace = {mail.recipients[0]: mail.data.decode() for mail in sink.mails}
         expect(f'[IPv6:{CLIENTS6["web"]}]' in trace['bob@example.com'], f'Received: {trace["bob@example.com"]}')
         expect('[198.51.100.7]' in trace['four@neulan.net'], f'Received: {trace["four@neulan.net"]}')
-        expect(f' {CLIENTS6["web"]} ' in lab.log('relay'), f'log: {lab.log("relay")}')
+        wait_for('its line of the log', lambda: f' {CLIENTS6["web"]} ' in lab.log('relay'))
 
 
 def test_v6_client_outside_is_refused():

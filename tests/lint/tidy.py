@@ -8,6 +8,7 @@ reached is said, and is no failure.
 import concurrent.futures
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -44,8 +45,8 @@ def newest_first():
     """Edited files, then those of each commit, then, without git, the rest."""
     order = []
     for command in (['git', 'diff', '--name-only', 'HEAD'], ['git', 'log', '-n', '300', '--name-only', '--format=']):
-        done = subprocess.run(command, cwd=tree.ROOT, text=True, capture_output=True)
-        order += done.stdout.split('\n')
+        if shutil.which('git') is not None:
+            order += subprocess.run(command, cwd=tree.ROOT, text=True, capture_output=True).stdout.split('\n')
     place = {}
     for path in order:
         place.setdefault(path, len(place))

@@ -164,7 +164,7 @@ static void test_class_table_too_little_memory_is_reported(void **state)
 int main(void)
 {
 	char *eal[] = {(char[]){"test"}, (char[]){"--no-huge"}, (char[]){"--no-shconf"},
-		(char[]){"--no-pci"}, (char[]){"-m"}, (char[]){"512"}, (char[]){"-l"},
+		(char[]){"--no-pci"}, (char[]){"-m"}, (char[]){"256"}, (char[]){"-l"},
 		(char[]){"0"}, (char[]){"--no-telemetry"}, (char[]){"--log-level=*:error"}};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_class_table_random_lists_equal_the_trie),

@@ -379,16 +379,29 @@ static void test_policy_names_decide_only_what_addresses_leave_open(void **state
 	}
 }
 
+// Hyperscan compiles ten times slower under the sanitizers, and is not what they look at.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#ifdef SANITIZED
+enum { MANY = 500 };
+#else
+enum { MANY = 5000 };
+#endif
+
 static void test_name_match_thousands_compile_in_time(void **state)
 {
 	struct value_why why;
-	struct config_name *all = calloc(5000, sizeof(all[0]));
-	struct config_vserver v = {.relay = {CONFIG_LIST_ONLY, {1, 1}, NULL, 0, all, 5000}};
+	struct config_name *all = calloc(MANY, sizeof(all[0]));
+	struct config_vserver v = {.relay = {CONFIG_LIST_ONLY, {1, 1}, NULL, 0, all, MANY}};
 	struct config config = {.vservers = &v, .vserver_count = 1};
 	struct mistakes mistakes = {.list = NULL};
+	char last[64];
 
 	(void)state;
-	for (unsigned i = 0; i < 5000; i++) {
+	for (unsigned i = 0; i < MANY; i++) {
 		char one[64];
 
 		snprintf(one, sizeof(one), "%shost%u.example%u.net", i % 3 == 0 ? "." : "", i,
@@ -401,12 +414,13 @@ static void test_name_match_thousands_compile_in_time(void **state)
 	uint64_t sets[1] = {0};
 
 	assert_non_null(match);
-	name_match_scan(match, scratch, slice("x.host4998.example51.net"), sets);
+	snprintf(last, sizeof(last), "x.host%u.example%u.net", MANY - 2, (MANY - 2) % 97);
+	name_match_scan(match, scratch, slice(last), sets);
 	assert_int_equal(sets[0], 2);
-	print_message("5000 names: %lu octets\n", name_match_octets(match));
+	print_message("%u names: %lu octets\n", MANY, name_match_octets(match));
 	name_match_scratch_free(scratch);
 	name_match_free(match);
-	for (unsigned i = 0; i < 5000; i++)
+	for (unsigned i = 0; i < MANY; i++)
 		free((void *)(uintptr_t)all[i].text);
 	free(all);
 }
