@@ -253,6 +253,33 @@ static void check_unassigned(const struct check *check, uint32_t index)
 	}
 }
 
+// Port 465 is TLS from the first octet (RFC 8314 3.3), on whatever address.
+static void check_tls(const struct check *check, const struct config_vserver *vserver)
+{
+	const struct config_tls *tls = &vserver->tls;
+	const bool whole = tls->certificate.path != NULL && tls->key.path != NULL;
+
+	if (tls->pos.line != 0 && !whole && reader_is_good(check->reader, "virtual_servers"))
+		mistakes_add(check->mistakes, tls->pos, "tls: %s is missing: expected both %s",
+			tls->key.path == NULL && tls->certificate.path != NULL ? "key"
+									       : "certificate",
+			"certificate and key");
+	if (tls->pos.line != 0)
+		return;
+	for (uint32_t i = 0; i < vserver->listen_count; i++) {
+		if (vserver->listen[i].port == 465)
+			mistakes_add(check->mistakes, vserver->listen[i].pos,
+				"listen: port 465 is TLS from the first octet: expected tls in "
+				"virtual server %s as well",
+				name_of(vserver));
+	}
+	if (vserver->all_unassigned && vserver->all_unassigned_port == 465)
+		mistakes_add(check->mistakes, vserver->all_unassigned_pos,
+			"listen: port 465 is TLS from the first octet: expected tls in virtual "
+			"server %s as well",
+			name_of(vserver));
+}
+
 static bool same(const char *a, const char *b)
 {
 	return a != NULL && b != NULL && strcmp(a, b) == 0;
@@ -467,6 +494,7 @@ void check_config(const struct config *config, struct reader *reader)
 		for (uint32_t i = 0; i < vserver->listen_count; i++)
 			check_listen(&check, v, i);
 		check_unassigned(&check, v);
+		check_tls(&check, vserver);
 		check_workers(&check, vserver);
 		check_domains(&check, routed, vserver);
 		check_relay_route(&check, routed, vserver);

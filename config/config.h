@@ -80,6 +80,17 @@ enum config_log_format {
 	CONFIG_LOG_BOTH,
 };
 
+struct config_file {
+	const char *path; // absolute; NULL: not written
+	struct config_pos pos;
+};
+
+// Only names: whoever needs the certificate reads it (control/tls/certificate.h).
+struct config_tls {
+	struct config_pos pos; // line 0: not written
+	struct config_file certificate, key;
+};
+
 struct config_vserver {
 	const char *name;
 	struct config_pos pos; // of the name
@@ -102,6 +113,7 @@ struct config_vserver {
 	uint32_t worker_count;
 	struct config_pos workers_pos;
 	uint32_t max_message_octets, max_recipients, max_connections, max_connections_per_client;
+	struct config_tls tls;
 	const char *log_file; // NULL: VSERVER.log beside the spool
 	struct config_pos log_file_pos;
 	enum config_log_format log_format;

@@ -68,6 +68,7 @@ static void note_start(enum schema_section section, void *base, struct config_po
 	case SCHEMA_SECTION_DNS:
 	case SCHEMA_SECTION_CONNECTIONS:
 	case SCHEMA_SECTION_RELAY:
+	case SCHEMA_SECTION_TLS:
 	case SCHEMA_SECTION_LOG:
 	case SCHEMA_SECTION_GUARANTEED:
 	case SCHEMA_SECTION_GUARANTEED_CONNECT:
@@ -137,6 +138,8 @@ static void read_value(struct reader *reader, const struct schema_row *row,
 		reader_value(reader, row, node, base);
 		return;
 	}
+	if (row->child == SCHEMA_SECTION_TLS)
+		((struct config_vserver *)base)->tls.pos = node->key_pos;
 	if (node->kind == YAML_MAP)
 		reader_read_map(reader, row->child, node, (uint8_t *)base + row->offset);
 	else

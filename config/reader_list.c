@@ -349,8 +349,6 @@ static const char *listen_wrong(struct reader *reader, const char *text,
 
 	if (wrong != NULL)
 		return wrong;
-	if (listen->port == 465)
-		return "TLS from the first octet (port 465) is " VALUE_LATER;
 	if (len != strlen("all-unassigned") || memcmp(host, "all-unassigned", len) != 0)
 		return value_address(part(reader, host, len), &listen->addr);
 	if (vserver->all_unassigned)

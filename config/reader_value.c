@@ -20,6 +20,8 @@ struct located {
 		"the position must follow the text")
 LOCATED(config_vserver, name, pos);
 LOCATED(config_vserver, log_file, log_file_pos);
+LOCATED(config_vserver, tls.certificate.path, tls.certificate.pos);
+LOCATED(config_vserver, tls.key.path, tls.key.pos);
 LOCATED(config_port, device, pos);
 LOCATED(config_guarantee, vserver, pos);
 
@@ -159,7 +161,7 @@ static void read_path(struct reader *reader, const struct schema_row *row,
 		store_text(row, base, path);
 }
 
-static void read_log_file(struct reader *reader, const struct schema_row *row,
+static void read_located_path(struct reader *reader, const struct schema_row *row,
 	const struct yaml_node *node, void *base)
 {
 	const char *path = path_of(reader, row, node);
@@ -241,7 +243,8 @@ static reader_fn *const readers[SCHEMA_TYPE_COUNT] = {
 	[SCHEMA_NAME] = read_name,
 	[SCHEMA_HOST] = read_host,
 	[SCHEMA_PATH] = read_path,
-	[SCHEMA_LOG_FILE] = read_log_file,
+	[SCHEMA_LOCATED_PATH] = read_located_path,
+	[SCHEMA_LOG_FILE] = read_located_path,
 	[SCHEMA_DEVICE] = read_device,
 	[SCHEMA_SOURCE] = read_source,
 	[SCHEMA_UNDERSTOOD] = read_understood,

@@ -34,6 +34,7 @@ static void print_range(FILE *out, const struct schema_row *row)
 		print_amount(out, row, row->most);
 		return;
 	case SCHEMA_PATH:
+	case SCHEMA_LOCATED_PATH:
 	case SCHEMA_LOG_FILE:
 		(void)fprintf(out, "at most %lu characters", row->most);
 		return;

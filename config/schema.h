@@ -22,6 +22,7 @@
 	SECTION(VSERVER, "virtual_servers[]")                                                      \
 	SECTION(CONNECTIONS, "virtual_servers[].connections")                                      \
 	SECTION(RELAY, "virtual_servers[].relay")                                                  \
+	SECTION(TLS, "virtual_servers[].tls")                                                      \
 	SECTION(LOG, "virtual_servers[].log")                                                      \
 	SECTION(GUARANTEE, "guarantees[]")                                                         \
 	SECTION(GUARANTEED, "guarantees[].relays_without_login")                                   \
@@ -46,6 +47,7 @@ enum schema_section {
 	TYPE(NAME, "a word")                                                                       \
 	TYPE(HOST, "a host name")                                                                  \
 	TYPE(PATH, "a path")                                                                       \
+	TYPE(LOCATED_PATH, "a path")                                                               \
 	TYPE(LOG_FILE, "a path")                                                                   \
 	TYPE(DEVICE, "a DPDK device")                                                              \
 	TYPE(SOURCE, "an address")                                                                 \
@@ -93,7 +95,7 @@ struct schema_row {
 };
 
 enum {
-	SCHEMA_ROWS_MOST = 96,
+	SCHEMA_ROWS_MOST = 128,
 };
 
 extern const struct schema_row schema_rows[];

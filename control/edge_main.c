@@ -28,10 +28,14 @@
 #include "control/port_watch.h"
 #include "control/reload.h"
 #include "control/spooler.h"
+#include "dataplane/conn_tls.h"
 #include "dataplane/port.h"
 #include "dataplane/worker.h"
 #include "supervise/privileges.h"
 #include "supervise/supervised.h"
+#include "tls/handshaker.h"
+#include "tls/key_files.h"
+#include "tls/tls_memory.h"
 
 enum {
 	MBUFS_PER_WORKER = 4096,
@@ -54,6 +58,7 @@ struct edge_process {
 	struct worker *workers[LIMIT_WORKERS];
 	struct reload *reload;
 	struct spooler *spooler;
+	struct handshaker *handshaker;
 	struct log *log;
 	struct deliver_link *deliver;
 	struct inject *inject;
@@ -94,6 +99,16 @@ static void print_mistake(void *user, const char *path, struct config_pos pos, c
 {
 	(void)user;
 	fprintf(stderr, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
+}
+
+// Certificates and keys as the supervisor, who may read them, has read them. NULL: there are none, or they make no sense.
+static struct key_files *take_files(int fd)
+{
+	struct key_files *files = key_files_from_memfd(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return files;
 }
 
 static void start_rcu(struct edge *edge, unsigned workers)
@@ -174,6 +189,19 @@ static void make_workers(struct edge_process *p, const struct config *config)
 		die("not enough memory for rings: raise dataplane.memory");
 }
 
+static void start_handshaker(struct edge_process *p)
+{
+	struct handshaker_queue queues[LIMIT_TLS_THREADS][LIMIT_WORKERS] = {0};
+
+	for (unsigned t = 0; t < LIMIT_TLS_THREADS; t++)
+		for (unsigned i = 0; i < p->edge.worker_count; i++)
+			queues[t][i] = (struct handshaker_queue){conn_tls_jobs(p->workers[i], t),
+				conn_tls_answers(p->workers[i], t)};
+	p->handshaker = handshaker_start(queues, p->edge.worker_count);
+	if (p->handshaker == NULL)
+		die("cannot start the handshake threads");
+}
+
 static void launch_workers(struct edge_process *p)
 {
 	for (unsigned i = 0; i < p->edge.worker_count; i++) {
@@ -195,6 +223,7 @@ static void stop_workers(struct edge_process *p)
 static void finish(struct edge_process *p)
 {
 	stop_workers(p);
+	handshaker_stop(p->handshaker);
 	spooler_stop(p->spooler);
 	log_free(p->log);
 	port_set_stop(&p->ports);
@@ -265,6 +294,9 @@ static void on_supervisor(void *user, enum child_link_kind kind, int fd)
 		break;
 	case CHILD_LINK_RELOAD:
 		want_reload(p, fd);
+		break;
+	case CHILD_LINK_FILES:
+		reload_lend_files(p->reload, take_files(fd));
 		break;
 	case CHILD_LINK_STOP:
 		begin_drain(p);
@@ -398,11 +430,15 @@ int main(int argc, char **argv)
 
 	config = supervised_config("postern-edge", help, argc, argv);
 	p->config_path = argv[1];
+	if (!tls_memory_start())
+		die("OpenSSL was used before its memory could be bounded");
 	if (!eal_start(config, &p->edge.huge_pages, why))
 		die("%s", why);
 	p->edge.started_s = (int64_t)time(NULL);
 	start_rcu(&p->edge, config->dataplane.worker_count);
-	e = reload_init(&p->edge, config, CHILD_LINK_FD, &p->reload);
+	e = reload_init(&p->edge, config, CHILD_LINK_FD, take_files(CHILD_FILES_FD), &p->reload);
+	if (e == ERR_CERTIFICATE)
+		die("%s, see above", err_text(e));
 	if (e != ERR_OK)
 		die("policy: %s: raise dataplane.memory", err_text(e));
 	start_ports(p, config);
@@ -416,6 +452,7 @@ int main(int argc, char **argv)
 		    p->spooler, p->workers, p->edge.worker_count, wake_control, &p->spooler_wake))
 		die("not enough memory for the spooler: raise dataplane.memory");
 	port_watch_rules(&p->port_watch);
+	start_handshaker(p);
 	launch_workers(p);
 	if (child_link_send(CHILD_LINK_FD, CHILD_LINK_READY, -1) != 0)
 		die("the supervisor is gone");

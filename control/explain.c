@@ -279,11 +279,12 @@ static bool start_dialog(const struct question *q, struct finding *f, enum smtp_
 		return false;
 	d->question = q;
 	d->finding = f;
-	d->service =
-		(struct smtp_service){v->fqdn, {.message_octets = v->max_message_octets,
-						       .recipients = (uint16_t)v->max_recipients,
-						       .errors = LIMIT_ERRORS,
-						       .received_lines = LIMIT_RECEIVED_LINES}};
+	d->service = (struct smtp_service){v->fqdn,
+		{.message_octets = v->max_message_octets,
+			.recipients = (uint16_t)v->max_recipients,
+			.errors = LIMIT_ERRORS,
+			.received_lines = LIMIT_RECEIVED_LINES},
+		v->tls.certificate.path != NULL};
 	block_pool_init(&d->pool, d->blocks, BLOCKS);
 	smtp_session_init(&d->session);
 	if (greeting == SMTP_REPLY_GREETING) {

@@ -272,7 +272,7 @@ static void add_w3c_number(struct line *line, uint64_t number)
 static const char w3c_fields[] =
 	"#Fields: date time x-epoch x-session c-ip c-port s-ip s-port x-vserver x-event x-verdict "
 	"x-rule x-rule-at sc-status x-message-id x-sender x-recipient x-rcpt-count x-helo "
-	"cs-bytes x-client-name\n";
+	"cs-bytes x-client-name x-tls-version x-tls-cipher\n";
 
 size_t log_format_w3c(const struct log_record *r, const struct log_format_names *names, char *out)
 {
@@ -302,6 +302,8 @@ size_t log_format_w3c(const struct log_record *r, const struct log_format_names 
 	add_w3c(&line, parts.helo);
 	add_w3c_number(&line, r->octets);
 	add_w3c(&line, parts.name);
+	add_w3c(&line, text_slice(r->tls_version != NULL ? r->tls_version : ""));
+	add_w3c(&line, text_slice(r->tls_cipher != NULL ? r->tls_cipher : ""));
 	add_octets(&line, "\n", 1);
 	return line.len;
 }
@@ -359,6 +361,10 @@ size_t log_format_json(const struct log_record *r, const struct log_format_names
 		add_json(&line, "client_name", parts.name);
 	if (r->octets > 0)
 		add(&line, ",\"octets\":%" PRIu32, r->octets);
+	if (r->tls_version != NULL) {
+		add_json(&line, "tls_version", text_slice(r->tls_version));
+		add_json(&line, "tls_cipher", text_slice(r->tls_cipher));
+	}
 	add_octets(&line, "}\n", 2);
 	return line.len;
 }

@@ -16,6 +16,8 @@
 #include "policy/class_table.h"
 #include "supervise/child_link.h"
 #include "supervise/config_memfd.h"
+#include "tls/certificate.h"
+#include "tls/key_files.h"
 
 enum {
 	WORK_NICE = 19,
@@ -32,6 +34,7 @@ struct held {
 	struct snapshot *snapshot;
 	struct config *config;
 	struct class_table *class_table;
+	struct certificate_set *certificates;
 	char *path; // struct config may borrow it
 	enum stage stage;
 	uint64_t token;  // RETIRED: of rte_rcu_qsbr_start()
@@ -45,6 +48,7 @@ struct reload {
 	unsigned count;      // retired ones
 	int supervisor_link;
 	struct attempt *attempt; // beside the loop; NULL: none
+	struct key_files *files; // for the next configuration from the supervisor
 };
 
 struct kept_mistake {
@@ -56,8 +60,9 @@ struct kept_mistake {
 struct attempt {
 	struct reload *reload;
 	char *path;
-	int memfd;         // -1: path is to be read
-	struct held *held; // NULL: the mistakes say why
+	int memfd;               // -1: path is to be read
+	struct held *held;       // NULL: the mistakes say why
+	struct key_files *files; // read by posternd; NULL: none
 	struct kept_mistake *mistakes;
 	size_t mistake_count, mistake_room;
 	struct reload_events events;
@@ -72,6 +77,7 @@ static void held_free(struct held *held)
 		class_table_free(held->class_table);
 	for (unsigned i = 0; i < LIMIT_WORKERS; i++)
 		name_match_scratch_free(held->policy.scratch[i]);
+	certificate_set_free(held->certificates);
 	snapshot_free(held->snapshot);
 	if (held->config != NULL)
 		config_free(held->config);
@@ -90,7 +96,10 @@ static void fill_services(struct held *held, uint32_t errors)
 				.recipients = (uint16_t)v->max_recipients,
 				.errors = (uint16_t)errors,
 				.received_lines = LIMIT_RECEIVED_LINES},
+			.tls = certificate_set_context(held->certificates, i) != NULL,
 		};
+		held->policy.tls[i] = certificate_set_context(held->certificates, i);
+		held->policy.tls_expires_s[i] = certificate_set_expires_s(held->certificates, i);
 	}
 }
 
@@ -106,18 +115,21 @@ static bool make_scratches(struct held *held)
 	return true;
 }
 
-// Takes config and path over. NULL: no memory, everything was given back.
-static struct held *held_build(struct config *config, char *path, uint64_t epoch)
+// Takes config, path and certificates over. NULL: no memory, everything was given back.
+static struct held *held_build(
+	struct config *config, char *path, struct certificate_set *certificates, uint64_t epoch)
 {
 	struct held *held = calloc(1, sizeof(*held));
 
 	if (held == NULL) {
+		certificate_set_free(certificates);
 		config_free(config);
 		free(path);
 		return NULL;
 	}
 	held->config = config;
 	held->path = path;
+	held->certificates = certificates;
 	held->snapshot = snapshot_build(config, epoch);
 	if (held->snapshot == NULL)
 		goto fail;
@@ -185,14 +197,30 @@ static uint32_t poll_tunable(const struct config *config)
 	return config->dataplane.poll == CONFIG_POLL_BUSY ? 1 : 0;
 }
 
-enum err reload_init(
-	struct edge *edge, struct config *config, int supervisor_link, struct reload **reload)
+static void print_mistake(void *user, const char *path, struct config_pos pos, const char *message)
+{
+	(void)user;
+	fprintf(stderr, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
+}
+
+enum err reload_init(struct edge *edge, struct config *config, int supervisor_link,
+	struct key_files *files, struct reload **reload)
 {
 	char *path = strdup(config->path);
 	struct reload *r = calloc(1, sizeof(*r));
-	struct held *held = held_build(config, path, 1);
+	struct certificate_set *certificates =
+		certificate_set_load(config, NULL, files, print_mistake, NULL);
+	struct held *held;
 
+	key_files_free(files);
 	*reload = NULL;
+	if (certificates == NULL) {
+		config_free(config);
+		free(path);
+		free(r);
+		return ERR_CERTIFICATE;
+	}
+	held = held_build(config, path, certificates, 1);
 	if (r == NULL || held == NULL || path == NULL) {
 		held_free(held);
 		free(r);
@@ -249,6 +277,10 @@ static struct attempt *attempt_new(struct reload *reload, const char *path, int 
 	a->path = strdup(path != NULL ? path : reload->newest->path);
 	assert(a->path != NULL);
 	a->memfd = memfd;
+	if (memfd >= 0) { // they came with it
+		a->files = reload->files;
+		reload->files = NULL;
+	}
 	if (reload->count >= RELOAD_HELD_MAX)
 		say(a, "earlier policies are still in use by some worker: try again later");
 	return a;
@@ -259,6 +291,7 @@ static void attempt_free(struct attempt *a)
 	for (size_t i = 0; i < a->mistake_count; i++)
 		free(a->mistakes[i].message);
 	free(a->mistakes);
+	key_files_free(a->files);
 	free(a->path);
 	if (a->memfd >= 0)
 		close(a->memfd);
@@ -285,6 +318,7 @@ static bool attempt_read(struct attempt *a)
 static void attempt_prepare(struct attempt *a)
 {
 	const struct held *running = a->reload->newest;
+	struct certificate_set *certificates = NULL;
 	struct config *config = NULL;
 	char *path = NULL;
 
@@ -292,14 +326,17 @@ static void attempt_prepare(struct attempt *a)
 		config = config_load(a->path, a->memfd, keep_mistake, a);
 	if (config == NULL)
 		return;
-	if (restart_needed(running->config, config, keep_mistake, a) > 0 ||
-		log_path_check(running->config, config, keep_mistake, a) > 0) {
+	if (restart_needed(running->config, config, keep_mistake, a) == 0 &&
+		log_path_check(running->config, config, keep_mistake, a) == 0)
+		certificates = certificate_set_load(
+			config, running->certificates, a->files, keep_mistake, a);
+	if (certificates == NULL) {
 		config_free(config);
 		return;
 	}
 	path = strdup(a->path);
 	assert(path != NULL);
-	a->held = held_build(config, path, running->snapshot->epoch + 1);
+	a->held = held_build(config, path, certificates, running->snapshot->epoch + 1);
 	if (a->held == NULL)
 		say(a, "not enough memory for the lookup table: raise dataplane.memory, which "
 		       "needs a restart");
@@ -315,10 +352,27 @@ static void follow_tunables(
 		atomic_store(&edge->tunables.syn_cookies, now->dataplane.syn_cookies);
 }
 
-static void tell_supervisor(const struct reload *reload, int memfd)
+void reload_lend_files(struct reload *reload, struct key_files *files)
 {
-	if (reload->supervisor_link >= 0 &&
-		child_link_send(reload->supervisor_link, CHILD_LINK_CONFIG, memfd) < 0)
+	key_files_free(reload->files);
+	reload->files = files;
+}
+
+// What the next children are to start with: files first, so that there is no moment with a configuration and the files of another.
+static void tell_supervisor(const struct reload *reload, const struct held *held, int memfd)
+{
+	int files, status;
+
+	if (reload->supervisor_link < 0)
+		return;
+	files = certificate_set_to_memfd(held->certificates);
+	status = files < 0 ? files
+			   : child_link_send(reload->supervisor_link, CHILD_LINK_FILES, files);
+	if (files >= 0)
+		close(files);
+	if (status == 0)
+		status = child_link_send(reload->supervisor_link, CHILD_LINK_CONFIG, memfd);
+	if (status < 0)
 		fprintf(stderr,
 			"postern-edge: the supervisor does not take the new configuration\n");
 }
@@ -339,7 +393,7 @@ static uint64_t attempt_publish(struct attempt *a)
 	}
 	publish(reload, a->held);
 	follow_tunables(reload->edge, before, a->held->config);
-	tell_supervisor(reload, a->memfd);
+	tell_supervisor(reload, a->held, a->memfd);
 	return a->held->snapshot->epoch;
 }
 
@@ -486,5 +540,6 @@ void reload_free(struct reload *reload)
 		held_free(held);
 		held = older;
 	}
+	key_files_free(reload->files);
 	free(reload);
 }

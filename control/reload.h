@@ -22,14 +22,19 @@ enum {
 		8, // policies not freed yet; more: the reload is refused, as some worker does not move
 };
 
+struct key_files;
 struct reload;
 typedef struct uv_loop_s uv_loop_t;
 
 // Publish config (taken over, also on failure) as epoch 1: slots and states of edge->vservers, tunables, edge->policy. edge->qsbr must be there.
-// supervisor_link: told of every later configuration (child_link.h); -1: nobody is told.
-// ERR_NO_MEMORY: raise dataplane.memory.
-MUST_CHECK enum err reload_init(
-	struct edge *edge, struct config *config, int supervisor_link, struct reload **reload);
+// supervisor_link: told of every later configuration (child_link.h); -1: nobody is told. files: certificates and keys as posternd has read
+// them, taken over; NULL: they are read here.
+// ERR_NO_MEMORY: raise dataplane.memory. ERR_CERTIFICATE: said on stderr, where and why.
+MUST_CHECK enum err reload_init(struct edge *edge, struct config *config, int supervisor_link,
+	struct key_files *files, struct reload **reload);
+
+// Certificates and keys for the next reload (CHILD_LINK_FILES brings them); taken over. NULL: they are read by it.
+void reload_lend_files(struct reload *reload, struct key_files *files);
 
 // What becomes of a reload, told on the loop's thread.
 struct reload_events {

@@ -5,9 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "control/explain.h"
 #include "control/status_ports.h"
+#include "tls/tls_memory.h"
+
+enum {
+	EXPIRY_WARNING_S = 14 * 86400,
+};
 
 static uint64_t load(const _Atomic uint64_t *counter)
 {
@@ -175,6 +181,22 @@ static json_t *tcp_json(const struct edge *edge)
 	return tcp;
 }
 
+static json_t *tls_memory_json(const struct edge *edge)
+{
+	uint64_t open = 0, alerts = 0;
+	json_t *tls = json_object();
+
+	for (unsigned i = 0; i < edge->worker_count; i++) {
+		open += load(&edge->workers[i]->tls_open);
+		alerts += load(&edge->workers[i]->tls_alerts);
+	}
+	put(tls, "open", open);
+	put(tls, "fatal_alerts", alerts);
+	put(tls, "shared_octets", tls_memory_shared_octets());
+	put(tls, "sessions_out_of_memory", tls_memory_refusals());
+	return tls;
+}
+
 static json_t *spool_json(const struct edge *edge)
 {
 	json_t *spool = json_object();
@@ -207,6 +229,11 @@ static void sum_counters(const struct edge *edge, unsigned slot, json_t *object)
 	COUNTER(messages);
 	COUNTER(messages_refused);
 	COUNTER(octets);
+	COUNTER(tls_sessions);
+	COUNTER(tls_resumed);
+	COUNTER(tls_failed);
+	COUNTER(tls_refused);
+	COUNTER(tls_early);
 #undef COUNTER
 }
 
@@ -238,6 +265,23 @@ static json_t *workers_of(const struct status_parts *parts, const struct snapsho
 	return list;
 }
 
+// Certificates end; renewals that fail are silent.
+static json_t *tls_json(const struct status_parts *parts, uint16_t index)
+{
+	int64_t expires_s = parts->policy->tls_expires_s[index], left_s = expires_s - parts->now_s;
+	time_t when = (time_t)expires_s;
+	const char *state = left_s <= 0                 ? "expired"
+			    : left_s < EXPIRY_WARNING_S ? "expires soon"
+							: "good";
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&when, &tm);
+	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_pack("{s:s, s:s, s:I}", "certificate", state, "expires", text, "days_left",
+		(json_int_t)(left_s / 86400));
+}
+
 static json_t *vserver_json(const struct status_parts *parts, uint16_t index)
 {
 	const struct snapshot_vserver *v = &parts->policy->snapshot->vservers[index];
@@ -256,6 +300,8 @@ static json_t *vserver_json(const struct status_parts *parts, uint16_t index)
 		json_object_set_new(object, "open_relay", json_string("i-understand"));
 	if (!v->config->forward_confirm && (v->connect_names || v->relay_names))
 		json_object_set_new(object, "risk", json_string(EXPLAIN_RISK_UNCONFIRMED));
+	if (parts->policy->tls[index] != NULL)
+		json_object_set_new(object, "tls", tls_json(parts, index));
 	sum_counters(parts->edge, slot, object);
 	return object;
 }
@@ -295,6 +341,7 @@ json_t *status_json(const struct status_parts *parts)
 	json_object_set_new(status, "workers", workers);
 	json_object_set_new(status, "spool", spool_json(edge));
 	json_object_set_new(status, "tcp", tcp_json(edge));
+	json_object_set_new(status, "tls", tls_memory_json(edge));
 	json_object_set_new(status, "log", log);
 	return status;
 }
@@ -311,6 +358,13 @@ static const char *text_of(const json_t *object, const char *key)
 static long long number_of(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
+}
+
+static void print_certificate(FILE *out, const json_t *tls)
+{
+	if (tls != NULL && strcmp(text_of(tls, "certificate"), "good") != 0)
+		fprintf(out, "%-16s WARNING: its certificate %s (%s)\n", "",
+			text_of(tls, "certificate"), text_of(tls, "expires"));
 }
 
 static void print_vservers(FILE *out, const json_t *status)
@@ -331,6 +385,7 @@ static void print_vservers(FILE *out, const json_t *status)
 			fprintf(out, "%-16s open_relay: i-understand\n", "");
 		if (json_object_get(v, "risk") != NULL)
 			fprintf(out, "%-16s %s\n", "", text_of(v, "risk"));
+		print_certificate(out, json_object_get(v, "tls"));
 	}
 }
 

@@ -6,6 +6,7 @@
 #include "dataplane/conn_log.h"
 #include "dataplane/conn_name.h"
 #include "dataplane/conn_say.h"
+#include "dataplane/conn_tls.h"
 #include "dataplane/conn_verdict.h"
 #include "dataplane/mail.h"
 
@@ -102,6 +103,36 @@ static void keep_alive(struct tcp_conn *tcp, uint64_t now_us)
 	tcp_set_keepalive(tcp, &keepalive, now_us);
 }
 
+// TLS from the first octet: before there is a session of it, nobody could read why he is refused.
+static void secure(struct worker *w, struct conn *c, enum smtp_reply greeting)
+{
+	if (greeting == SMTP_REPLY_NONE) { // conn_named() goes on
+		arm_deadline(w, c);
+		return;
+	}
+	if (greeting == SMTP_REPLY_GREETING && conn_tls_begin(w, c, true))
+		return;
+	if (greeting != SMTP_REPLY_GREETING)
+		count_refused(w, c, greeting);
+	conn_say_close(w, c);
+}
+
+// In TLS at once, or with a greeting that may lead there.
+static void begin(struct worker *w, struct conn *c, enum smtp_reply greeting)
+{
+	if (conn_tls_is_implicit(c))
+		secure(w, c, greeting);
+	else
+		greet(w, c, greeting);
+}
+
+void conn_secured(struct worker *w, struct conn *c, bool implicit)
+{
+	arm_deadline(w, c);
+	if (implicit)
+		greet(w, c, SMTP_REPLY_GREETING);
+}
+
 static void conn_opened(void *user, struct tcp_conn *tcp, uint64_t now_us)
 {
 	struct worker *w = user;
@@ -119,7 +150,7 @@ static void conn_opened(void *user, struct tcp_conn *tcp, uint64_t now_us)
 	keep_alive(tcp, now_us);
 	smtp_session_init(&c->smtp);
 	edge_count(&conn_admit_counters(w, c)->connections, 1);
-	greet(w, c, conn_admit(w, c));
+	begin(w, c, conn_admit(w, c));
 	conn_flow_follow(w, c);
 }
 
@@ -131,12 +162,20 @@ static bool lacks_block(const struct worker *w, struct conn *c)
 	return !pressure_lets_reply(w, tcp_send_queued(conn_tcp(c)));
 }
 
-static bool ready_for_input(struct worker *w, struct conn *c)
+// The peer does not read its replies: conn_acked() goes on.
+static bool is_unheard(const struct worker *w, struct conn *c)
+{
+	uint32_t room = SMTP_REPLY_MAX_OCTETS + (c->smtp.tls ? conn_tls_pending(w, c) : 0);
+
+	return tcp_send_space(conn_tcp(c)) < room;
+}
+
+bool conn_is_ready(struct worker *w, struct conn *c)
 {
 	if (c->closing || c->name_wait || smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c))
 		return false;
-	if (tcp_send_space(conn_tcp(c)) < SMTP_REPLY_MAX_OCTETS)
-		return false; // the peer does not read its replies: conn_acked() goes on
+	if (is_unheard(w, c))
+		return false;
 	if (c->smtp.state != SMTP_ST_BODY && lacks_block(w, c))
 		return false;
 	if (c->smtp.state == SMTP_ST_BODY && mail_is_open(c) && !mail_room(w, c)) {
@@ -146,12 +185,12 @@ static bool ready_for_input(struct worker *w, struct conn *c)
 	return true;
 }
 
-static size_t feed(struct worker *w, struct conn *c, struct slice in)
+size_t conn_feed(struct worker *w, struct conn *c, struct slice in)
 {
 	size_t done = 0;
 	enum smtp_need need = SMTP_NEED_AGAIN;
 
-	while (need != SMTP_NEED_INPUT && ready_for_input(w, c) && conn_admit_still(w, c)) {
+	while (need != SMTP_NEED_INPUT && conn_is_ready(w, c) && conn_admit_still(w, c)) {
 		struct smtp_io io = conn_say_io(w, c);
 		struct smtp_step step = smtp_session_step(
 			&c->smtp, (struct slice){in.at + done, in.len - done}, &io);
@@ -162,7 +201,11 @@ static size_t feed(struct worker *w, struct conn *c, struct slice in)
 			conn_log_rcpt_form(w, c, (struct slice){in.at + done, step.consumed});
 		}
 		done += step.consumed;
-		if (conn_say(w, c, &io))
+		// RFC 3207: nothing said before TLS may be taken for something said inside of it.
+		if (step.need == SMTP_NEED_TLS && done < in.len) {
+			conn_tls_count_early(w, c);
+			conn_say_end(w, c, SMTP_REPLY_TLS_EARLY);
+		} else if (conn_say(w, c, &io))
 			need = conn_verdict_serve(w, c, step);
 	}
 	return c->closing ? in.len : done;
@@ -172,6 +215,17 @@ static size_t feed(struct worker *w, struct conn *c, struct slice in)
 static bool talked_early(const struct worker *w, const struct conn *c)
 {
 	return c->opened_loop == (uint32_t)w->loops || !is_greeted(c);
+}
+
+static size_t data_in_tls(struct worker *w, struct conn *c, struct slice in)
+{
+	size_t plain, done;
+
+	(void)conn_admit_follow(w, c);
+	done = conn_tls_data(w, c, in, &plain);
+	conn_flow_follow(w, c);
+	extend_deadline(w, c, plain);
+	return done;
 }
 
 // No block for a reply is none for what asks for it.
@@ -190,27 +244,51 @@ static size_t conn_data(void *user, struct tcp_conn *tcp, struct slice in, uint6
 	(void)now_us;
 	if (c->closing)
 		return in.len;
+	if (c->smtp.tls)
+		return data_in_tls(w, c, in);
+	if (c->name_wait && conn_tls_is_implicit(c))
+		return 0;
 	if (talked_early(w, c)) {
 		conn_say_end(w, c, SMTP_REPLY_EARLY_TALKER);
 		return in.len;
 	}
 	(void)conn_admit_follow(w, c);
-	done = feed(w, c, in);
+	done = conn_feed(w, c, in);
 	conn_flow_follow(w, c);
-	extend_deadline(w, c, done);
+	if (!c->smtp.tls)
+		extend_deadline(w, c, done);
 	// Straight from a packet, which need not be kept: the peer sends it again.
 	if (done == 0 && tcp_receive_unread(tcp) == 0 && is_held(w, c))
 		return TCP_DATA_HELD;
 	return done;
 }
 
+// What waited unread may be looked at again: what TLS has decrypted, then what TCP holds.
+static void resume(struct worker *w, struct conn *c)
+{
+	if (c->smtp.tls && conn_tls_has_unread(w, c))
+		(void)data_in_tls(w, c, (struct slice){NULL, 0});
+	if (!c->closing)
+		tcp_resume(conn_tcp(c), w->now_us);
+}
+
+static bool has_unread(const struct worker *w, const struct conn *c)
+{
+	return c->smtp.tls && conn_tls_has_unread(w, c);
+}
+
+static bool is_shaking(const struct worker *w, const struct conn *c)
+{
+	return c->smtp.tls && !conn_tls_is_open(w, c);
+}
+
 static void conn_acked(void *user, struct tcp_conn *tcp, uint64_t now_us)
 {
 	struct conn *c = tcp_conn_app(tcp);
 
-	(void)user;
+	(void)now_us;
 	if (!c->closing)
-		tcp_resume(tcp, now_us);
+		resume(user, c);
 }
 
 static void conn_peer_closed(void *user, struct tcp_conn *tcp, uint64_t now_us)
@@ -220,7 +298,7 @@ static void conn_peer_closed(void *user, struct tcp_conn *tcp, uint64_t now_us)
 
 	(void)now_us;
 	c->peer_done = true;
-	if (!smtp_session_is_waiting(&c->smtp))
+	if (!smtp_session_is_waiting(&c->smtp) && !has_unread(w, c))
 		conn_say_close(w, c);
 }
 
@@ -230,8 +308,10 @@ static void conn_deadline(void *user, struct tcp_conn *tcp, uint64_t now_us)
 	struct conn *c = tcp_conn_app(tcp);
 
 	(void)now_us;
-	if (c->name_wait || smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c) ||
-		(c->in_body && conn_flow_is_shut(w))) {
+	if (is_shaking(w, c)) {
+		conn_tls_timed_out(w, c);
+	} else if (c->name_wait || smtp_session_is_waiting(&c->smtp) || mail_is_stalled(c) ||
+		   (c->in_body && conn_flow_is_shut(w))) {
 		arm_deadline(w, c); // we are the ones who are late
 	} else {
 		(void)conn_admit_follow(w, c);
@@ -261,10 +341,10 @@ void conn_answer(struct worker *w, const struct spool_answer *answer)
 	if (c->closing)
 		return;
 	arm_deadline(w, c);
-	if (c->peer_done)
+	if (c->peer_done && !has_unread(w, c))
 		conn_say_close(w, c);
 	else if (conn_admit_still(w, c))
-		tcp_resume(tcp, w->now_us);
+		resume(w, c);
 }
 
 // ---- Names
@@ -272,11 +352,15 @@ void conn_answer(struct worker *w, const struct spool_answer *answer)
 // Before the greeting.
 static void go_on_greeting(struct worker *w, struct conn *c)
 {
-	if (c->vserver_gone)
+	if (c->vserver_gone && conn_tls_is_implicit(c))
+		conn_say_close(w, c);
+	else if (c->vserver_gone)
 		conn_say_end(w, c, SMTP_REPLY_SHUTTING_DOWN);
 	else
-		greet(w, c, conn_admit_by_name(w, c));
+		begin(w, c, conn_admit_by_name(w, c));
 	conn_flow_follow(w, c);
+	if (!c->closing && c->smtp.tls)
+		resume(w, c); // a ClientHello does not wait for a greeting
 }
 
 static void go_on_session(struct worker *w, struct conn *c)
@@ -288,11 +372,12 @@ static void go_on_session(struct worker *w, struct conn *c)
 	conn_flow_follow(w, c);
 	if (c->closing || c->name_wait)
 		return;
-	arm_deadline(w, c);
-	if (c->peer_done)
+	if (!is_shaking(w, c)) // its time is its own
+		arm_deadline(w, c);
+	if (c->peer_done && !has_unread(w, c))
 		conn_say_close(w, c);
 	else if (conn_admit_still(w, c))
-		tcp_resume(conn_tcp(c), w->now_us);
+		resume(w, c);
 }
 
 void conn_named(struct worker *w, uint32_t index, uint32_t generation)
@@ -304,7 +389,7 @@ void conn_named(struct worker *w, uint32_t index, uint32_t generation)
 		return;
 	c->name_wait = false;
 	(void)conn_admit_follow(w, c);
-	if (is_greeted(c))
+	if (is_greeted(c) || c->smtp.tls)
 		go_on_session(w, c);
 	else
 		go_on_greeting(w, c);
@@ -326,7 +411,7 @@ void conn_retry_stalled(struct worker *w)
 		if (c->smtp.state == SMTP_ST_COMMIT)
 			conn_verdict_commit(w, c);
 		else
-			tcp_resume(conn_tcp(c), w->now_us);
+			resume(w, c);
 	}
 }
 
@@ -348,6 +433,8 @@ static void conn_closed(
 	mail_abort(w, c);
 	conn_admit_uncount(w, c);
 	conn_log_session(w, c, LOG_DISCONNECT, SMTP_REPLY_NONE);
+	if (c->smtp.tls)
+		conn_tls_closed(w, c);
 	smtp_session_free(&c->smtp, tcp_stack_blocks(w->tcp));
 }
 

@@ -10,6 +10,7 @@
 //   conn_name.c     the client's names, when something hangs on them
 //   conn_say.c      replies, and the last one
 //   conn_flow.c     windows and ACKs
+//   conn_tls.c      TLS below all of these, where there is any
 //
 // Life: conn_opened -> greeting -> conn_data ... -> closing (last reply queued, FIN behind it) -> conn_closed.
 // Death in three steps: no reply is given any more (closing), TCP says closed (no event can come), memory is TCP's again.
@@ -29,9 +30,12 @@
 
 struct conn {
 	struct smtp_session smtp;
-	uint64_t session;     // for logs
-	uint64_t epoch;       // policy epoch that class and vserver were resolved in
-	uint32_t opened_loop; // low bits; nobody waits 2^32 loops for a first octet
+	uint64_t session; // for logs
+	uint64_t epoch;   // policy epoch that class and vserver were resolved in
+	union {
+		uint32_t opened_loop; // low bits; nobody waits 2^32 loops for a first octet
+		uint32_t tls_index;   // smtp.tls: its TLS session (conn_tls.h)
+	};
 	uint32_t class;
 	uint16_t vserver, slot;
 	uint16_t last_code;
@@ -61,6 +65,14 @@ void conn_answer(struct worker *w, const struct spool_answer *answer);
 
 // What the connection waited for is known of its client's names, or will not be known.
 void conn_named(struct worker *w, uint32_t index, uint32_t generation);
+// The TLS handshake is complete. implicit: nothing was said yet.
+void conn_secured(struct worker *w, struct conn *c, bool implicit);
+
+// Whether the session takes octets now; false: it waits, and octets stay unread.
+bool conn_is_ready(struct worker *w, struct conn *c);
+
+// Give plain octets to the session; how many it took, all when the connection is closing, or gone.
+size_t conn_feed(struct worker *w, struct conn *c, struct slice in);
 
 // Body buffers came back: let those that wait try again.
 void conn_retry_stalled(struct worker *w);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dataplane/conn_name.h"
+#include "dataplane/conn_tls.h"
 #include "dataplane/mail.h"
 
 enum {
@@ -27,6 +28,10 @@ static struct log_record record_of(const struct worker *w, struct conn *c)
 		.vserver = c->vserver};
 	const struct tcp_conn *tcp = conn_tcp(c);
 
+	const struct tls_facts tls = conn_tls_facts(w, c);
+
+	r.tls_version = tls.version;
+	r.tls_cipher = tls.cipher;
 	r.client = *tcp_conn_peer(tcp, &r.client_port);
 	r.local = *tcp_conn_local(tcp, &r.local_port);
 	return r;

@@ -2,6 +2,7 @@
 
 #include "dataplane/conn_admit.h"
 #include "dataplane/conn_name.h"
+#include "dataplane/conn_tls.h"
 #include "dataplane/mail.h"
 
 struct smtp_io conn_say_io(struct worker *w, struct conn *c)
@@ -15,15 +16,31 @@ struct smtp_io conn_say_io(struct worker *w, struct conn *c)
 	return io;
 }
 
-bool conn_say(struct worker *w, struct conn *c, const struct smtp_io *io)
+static bool put(struct worker *w, struct conn *c, struct slice text, bool plain)
+{
+	if (text.len == 0)
+		return true;
+	return plain ? tcp_send(conn_tcp(c), text, w->now_us) : conn_tls_say(w, c, text);
+}
+
+static bool say(struct worker *w, struct conn *c, const struct smtp_io *io, bool plain)
 {
 	if (io->replied != SMTP_REPLY_NONE)
 		c->last_code = smtp_reply_code(io->replied);
-	if (io->reply.len == 0 ||
-		tcp_send(conn_tcp(c), (struct slice){io->reply.at, io->reply.len}, w->now_us))
+	if (put(w, c, (struct slice){io->reply.at, io->reply.len}, plain))
 		return true;
 	tcp_abort(conn_tcp(c), w->now_us);
 	return false;
+}
+
+bool conn_say(struct worker *w, struct conn *c, const struct smtp_io *io)
+{
+	return say(w, c, io, !c->smtp.tls);
+}
+
+bool conn_say_plain(struct worker *w, struct conn *c, const struct smtp_io *io)
+{
+	return say(w, c, io, true);
 }
 
 void conn_say_close(struct worker *w, struct conn *c)
@@ -34,6 +51,8 @@ void conn_say_close(struct worker *w, struct conn *c)
 	conn_name_forget(w, c);
 	mail_abort(w, c);
 	conn_admit_uncount(w, c);
+	if (c->smtp.tls)
+		conn_tls_finish(w, c);
 	tcp_close(conn_tcp(c),
 		w->now_us); // TCP bounds how long the peer may take to read our last reply
 }

@@ -6,6 +6,7 @@
 #include "dataplane/conn_log.h"
 #include "dataplane/conn_name.h"
 #include "dataplane/conn_say.h"
+#include "dataplane/conn_tls.h"
 #include "dataplane/mail.h"
 #include "policy/policy.h"
 #include "spool/message_id.h"
@@ -19,6 +20,19 @@ static struct smtp_step give(
 	struct smtp_step step = smtp_session_verdict(&c->smtp, reply, arg, &io);
 
 	(void)conn_say(w, c, &io); // when that fails conn_verdict_serve() sees that it is over
+	return step;
+}
+
+static struct smtp_step judge_tls(struct worker *w, struct conn *c)
+{
+	struct smtp_io io;
+	struct smtp_step step;
+
+	if (!conn_tls_begin(w, c, false))
+		return give(w, c, SMTP_REPLY_DEFER_TLS, no_arg);
+	io = conn_say_io(w, c);
+	step = smtp_session_verdict(&c->smtp, SMTP_REPLY_TLS_READY, no_arg, &io);
+	(void)conn_say_plain(w, c, &io);
 	return step;
 }
 
@@ -92,6 +106,9 @@ enum smtp_need conn_verdict_serve(struct worker *w, struct conn *c, struct smtp_
 {
 	while (!c->closing) {
 		switch (step.need) {
+		case SMTP_NEED_TLS:
+			step = judge_tls(w, c);
+			break;
 		case SMTP_NEED_MAIL:
 			step = judge_mail(w, c);
 			break;

@@ -20,6 +20,7 @@
 
 struct name_match_scratch;
 struct rte_rcu_qsbr;
+struct ssl_ctx_st;
 struct port_flows;
 struct port_set;
 struct rte_ring;
@@ -32,7 +33,9 @@ struct edge_policy {
 	uint16_t slot[LIMIT_VSERVERS];                // virtual server index -> edge.vservers[]
 	struct smtp_service services[LIMIT_VSERVERS]; // by virtual server index
 	struct name_match_scratch
-		*scratch[LIMIT_WORKERS]; // each worker's for names; NULL without names
+		*scratch[LIMIT_WORKERS];        // each worker's for names; NULL without names
+	struct ssl_ctx_st *tls[LIMIT_VSERVERS]; // likewise; NULL: no certificate
+	int64_t tls_expires_s[LIMIT_VSERVERS];  // of the certificate
 };
 
 enum edge_vserver_state {
@@ -45,8 +48,10 @@ enum edge_vserver_state {
 // What a virtual server counts, per worker; written by that worker only.
 struct edge_vserver_counters {
 	_Atomic uint64_t connections, open, refused_connect, rcpt_accepted, rcpt_relayed,
-		rcpt_refused, rcpt_deferred, messages, octets, messages_refused, landed,
-		strayed; // TCP packets a port gave to a worker of this one, or to another
+		rcpt_refused, rcpt_deferred, messages, octets, messages_refused, tls_sessions,
+		tls_resumed, tls_failed, // handshakes that came to an end
+		tls_refused, tls_early,  // for want of room; octets between STARTTLS and TLS
+		landed, strayed; // TCP packets a port gave to a worker of this one, or to another
 };
 
 // Keeps its place over reloads, by name; a name that is gone from the configuration keeps its slot until restart.
@@ -82,7 +87,8 @@ struct edge_worker {
 	_Atomic uint64_t names_asked, names_failed,
 		names_refused; // names of clients; refused: too many were being asked for
 	_Atomic uint64_t loops, idle_loops, sleeps, busy_cycles;
-	_Atomic uint64_t sessions; // open now
+	_Atomic uint64_t sessions;             // open now
+	_Atomic uint64_t tls_open, tls_alerts; // TLS sessions now; fatal alerts that went or came
 	_Atomic uint64_t connections, blocks_free, bufs_free;
 	_Atomic uint8_t pressure_level;                   // enum pressure_level
 	_Atomic uint64_t pressure_raised[PRESSURE_COUNT]; // how often each was reached

@@ -37,8 +37,9 @@ struct log_record {
 	uint64_t session;    // worker << 48 | counter: ties the lines of one session together
 	uint64_t message_id; // QUEUED; else 0
 	struct ip_addr client, local;
-	uint32_t class;  // of the client in that epoch
-	uint32_t octets; // QUEUED: body
+	const char *tls_version, *tls_cipher; // constants of OpenSSL; NULL: in the clear
+	uint32_t class;                       // of the client in that epoch
+	uint32_t octets;                      // QUEUED: body
 	uint16_t client_port, local_port;
 	uint16_t vserver;    // index in the snapshot of that epoch
 	uint16_t reply_code; // 0: none was sent (drop, reset)

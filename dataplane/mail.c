@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dataplane/conn_name.h"
+#include "dataplane/conn_tls.h"
 #include "smtp/smtp_received.h"
 #include "spool/envelope.h"
 #include "spool/message_id.h"
@@ -206,6 +207,7 @@ static bool write_received(struct worker *w, struct conn *c, struct spool_buf *b
 	struct smtp_out out = {buf->data, 0, LIMIT_SPOOL_BUF_OCTETS};
 	struct smtp_rcpt_cursor cursor = {0};
 	char id[MESSAGE_ID_TEXT_MAX];
+	struct tls_facts tls = conn_tls_facts(w, c);
 	uint16_t port;
 	struct smtp_received r = {.client_name = conn_name_confirmed(w, c),
 		.helo = smtp_session_helo(&c->smtp),
@@ -213,6 +215,8 @@ static bool write_received(struct worker *w, struct conn *c, struct spool_buf *b
 		.fqdn = w->policy->services[c->vserver].fqdn,
 		.vserver = w->policy->snapshot->vservers[c->vserver].config->name,
 		.queue_id = message_id_print(mail_of(c)->id, id),
+		.tls_version = tls.version,
+		.tls_cipher = tls.cipher,
 		.esmtp = c->smtp.esmtp,
 		.unix_s = w->wall_us / 1000000};
 

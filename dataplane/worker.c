@@ -16,6 +16,7 @@
 #include "dataplane/conn_admit.h"
 #include "dataplane/conn_flow.h"
 #include "dataplane/conn_name.h"
+#include "dataplane/conn_tls.h"
 #include "dataplane/fragment.h"
 #include "dataplane/mail.h"
 #include "dataplane/name_record.h"
@@ -127,7 +128,7 @@ struct worker *worker_make(
 {
 	struct worker *w = rte_zmalloc("worker", sizeof(*w), 64);
 	unsigned requests = mail_requests_most(common);
-	struct siphash_key neigh_key = random_key();
+	struct siphash_key neigh_key = random_key(), tls_key = random_key();
 
 	if (w == NULL)
 		return NULL;
@@ -154,7 +155,7 @@ struct worker *worker_make(
 	if (index == 0 && w->addresses == NULL)
 		return NULL;
 	if (!make_bufs(w, common->spool_bufs) || !make_tcp(w) || !make_clients(w) ||
-		!make_fragments(w))
+		!make_fragments(w) || !conn_tls_make(w, &tls_key))
 		return NULL;
 	return w;
 }
@@ -267,12 +268,14 @@ bool worker_turn(struct worker *w, uint64_t now_us, int64_t wall_us)
 	work += poll_answers(w);
 	if (w->names_open > 0)
 		work += conn_name_poll(w);
+	work += conn_tls_poll(w);
 	conn_flow_share(w);
 	tcp_timers(w->tcp, w->now_us, TIMERS_PER_LOOP);
 	watch_states(w);
 	neighbour_poll(w);
 	address_poll(w);
 	fragment_poll(w);
+	conn_tls_flush(w);
 	tcp_flush(w->tcp, w->now_us);
 	work += transmit_flush(w);
 	rte_rcu_qsbr_quiescent(w->edge->qsbr, w->index);
@@ -331,6 +334,7 @@ int worker_run(void *worker)
 	uint64_t worked_us = clock_us();
 	uint64_t started;
 
+	tls_memory_own_arena();
 	prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0); // a short sleep is meant to be short
 	rte_rcu_qsbr_thread_register(w->edge->qsbr, w->index);
 	rte_rcu_qsbr_thread_online(w->edge->qsbr, w->index);

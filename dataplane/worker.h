@@ -93,8 +93,9 @@ struct worker {
 	struct name_table *names;
 	uint32_t names_open;                    // questions about names of clients (conn_name.h)
 	uint32_t names_open_of[LIMIT_VSERVERS]; // by slot
-	struct mail_list holding, stalled;      // have a body buffer, wait for one (mail.h)
-	struct mail_list coming;                // octets of them may come
+	struct conn_tls_desk *tls;         // what TLS sessions need beside their own (conn_tls.c)
+	struct mail_list holding, stalled; // have a body buffer, wait for one (mail.h)
+	struct mail_list coming;           // octets of them may come
 	uint64_t offered;    // octets that windows of theirs are open for (conn_flow.h)
 	uint32_t share;      // what each of them may have of the free buffers
 	uint32_t told_share; // the least that one of them may still think it is

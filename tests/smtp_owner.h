@@ -65,7 +65,7 @@ static inline void owner_text_give(uint8_t *at)
 
 static inline void owner_init(struct owner *o, uint32_t room, uint32_t blocks)
 {
-	*o = (struct owner){.service = {"mx.neulan.net", {1000, 3, 4, 2}}, .room = room};
+	*o = (struct owner){.service = {"mx.neulan.net", {1000, 3, 4, 2}, false}, .room = room};
 	o->memory = aligned_alloc(64, (size_t)blocks * LIMIT_BLOCK_OCTETS);
 	o->unread.at = owner_text_take();
 	o->said.at = owner_text_take();
@@ -181,6 +181,8 @@ static inline enum smtp_reply owner_judge_mail(const struct owner *o)
 static inline struct smtp_step owner_do(struct owner *o, struct smtp_step step)
 {
 	switch (step.need) {
+	case SMTP_NEED_TLS:
+		return owner_verdict(o, SMTP_REPLY_TLS_READY, "");
 	case SMTP_NEED_MAIL:
 		return owner_verdict(o, owner_judge_mail(o), "");
 	case SMTP_NEED_RCPT:

@@ -75,6 +75,7 @@ static void child_run(
 	int config = descriptor_raise(how->config_memfd);
 	int control = descriptor_raise(how->control_socket);
 	int lock = descriptor_raise(how->lock);
+	int files = descriptor_raise(how->files_memfd);
 
 	link = descriptor_raise(link);
 	// The kernel kills it with the supervisor. Between fork and here the supervisor may have died already.
@@ -88,7 +89,8 @@ static void child_run(
 	descriptor_place(config, CHILD_CONFIG_FD);
 	descriptor_place(control, CHILD_CONTROL_FD);
 	descriptor_place(lock, CHILD_LOCK_FD);
-	close_range(CHILD_LOCK_FD + 1, ~0U, 0);
+	descriptor_place(files, CHILD_FILES_FD);
+	close_range(CHILD_FILES_FD + 1, ~0U, 0);
 	environment_clean(environment);
 	snprintf(path, sizeof(path), "%s/%s", how->directory, child->name);
 	snprintf(name, sizeof(name), "%s", child->name);

@@ -36,6 +36,7 @@ struct child_start {
 	const char *directory;   // where the executable is
 	const char *config_path; // ARGV[1]
 	int config_memfd;
+	int files_memfd;    // -1: this child gets none
 	int control_socket; // -1: this child gets none
 	int lock;           // -1: none
 };

@@ -4,9 +4,11 @@
 // Supervisor -> child: CHANNEL (new seqpacket end towards the other child; replaces the one before; to postern-lookup: one more asker),
 // LOOKUP (new seqpacket end towards postern-lookup; replaces the one before), CONFIG (to deliver and lookup: a new running
 // configuration, a memfd), RELOAD (to edge, with the configuration file as
-// the supervisor, who may read it, has just read it: a sealed memfd), STOP (drain and exit 0).
+// the supervisor, who may read it, has just read it: a sealed memfd), FILES (to edge, before RELOAD: the certificates and keys that it names,
+// read likewise, tls/key_files.h), STOP (drain and exit 0).
 // Child -> supervisor: READY, CONFIG (from edge: this memfd is the running configuration now; the supervisor keeps it for children it starts
-// later and hands it to the others; it never reads it, and takes it only sealed, config_memfd.h), STOP (the operator said
+// later and hands it to the others; it never reads it, and takes it only sealed, config_memfd.h), FILES (before it, those that
+// go with it, kept for the next edge alone), STOP (the operator said
 // `posternctl stop`: as if the supervisor had got SIGTERM).
 //
 // End of file at a child means that the supervisor is gone: the child exits at once (nothing acknowledged is lost by that).
@@ -26,6 +28,7 @@ enum {
 	CHILD_CONFIG_FD = 4,
 	CHILD_CONTROL_FD = 5, // edge only; /dev/null in the others
 	CHILD_LOCK_FD = 6,
+	CHILD_FILES_FD = 7, // edge only: certificates and keys; /dev/null in the others
 };
 
 enum child_link_kind {
@@ -35,6 +38,7 @@ enum child_link_kind {
 	CHILD_LINK_STOP,
 	CHILD_LINK_READY,
 	CHILD_LINK_LOOKUP,
+	CHILD_LINK_FILES,
 };
 
 struct child_link_record {

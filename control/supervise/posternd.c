@@ -15,6 +15,7 @@
 #include "supervise/prepare.h"
 #include "supervise/privileges.h"
 #include "supervise/supervisor.h"
+#include "tls/certificate.h"
 
 struct command {
 	const char *config_path;
@@ -78,7 +79,21 @@ static int read_options(int argc, char **argv, struct command *command)
 	return 2;
 }
 
-static struct config *load(const struct command *command, int *memfd)
+// What cannot be read or does not fit is said here, at its line; what is read is what postern-edge gets.
+static bool load_certificates(const struct config *config, FILE *out, int *files)
+{
+	struct certificate_set *set = certificate_set_load(config, NULL, NULL, print_mistake, out);
+
+	if (set == NULL)
+		return false;
+	*files = certificate_set_to_memfd(set);
+	certificate_set_free(set);
+	if (*files < 0)
+		fprintf(stderr, "posternd: cannot keep certificates: %s\n", strerror(-*files));
+	return *files >= 0;
+}
+
+static struct config *load(const struct command *command, int *memfd, int *files)
 {
 	struct config *config;
 
@@ -90,6 +105,10 @@ static struct config *load(const struct command *command, int *memfd)
 	}
 	config = config_load(
 		command->config_path, *memfd, print_mistake, command->check ? stdout : stderr);
+	if (config != NULL && !load_certificates(config, command->check ? stdout : stderr, files)) {
+		config_free(config);
+		config = NULL;
+	}
 	if (config == NULL)
 		close(*memfd);
 	return config;
@@ -139,12 +158,12 @@ static int run(const struct config *config, const struct privileges_user *user,
 }
 
 // The lock first: with it, nobody but us touches the socket.
-static int serve(const struct config *config, const struct command *command, int memfd)
+static int serve(const struct config *config, const struct command *command, int memfd, int files)
 {
 	struct privileges_user user;
 	char path[PATH_MAX];
 	struct supervisor_options options = {
-		.config_path = command->config_path, .config_memfd = memfd};
+		.config_path = command->config_path, .config_memfd = memfd, .files_memfd = files};
 
 	options.directory = children_directory(command, path);
 	if (options.directory == NULL)
@@ -163,15 +182,15 @@ int main(int argc, char **argv)
 {
 	struct command command = {0};
 	struct config *config;
-	int memfd = -1, status = read_options(argc, argv, &command);
+	int memfd = -1, files = -1, status = read_options(argc, argv, &command);
 
 	if (status >= 0)
 		return status;
 	supervisor_block_signals();
-	config = load(&command, &memfd);
+	config = load(&command, &memfd, &files);
 	if (config == NULL)
 		return 1;
-	status = command.check ? 0 : serve(config, &command, memfd);
+	status = command.check ? 0 : serve(config, &command, memfd, files);
 	config_free(config);
 	return status;
 }

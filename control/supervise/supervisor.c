@@ -16,6 +16,7 @@
 #include "supervise/child.h"
 #include "supervise/child_link.h"
 #include "supervise/config_memfd.h"
+#include "tls/certificate.h"
 
 enum {
 	EDGE,
@@ -137,6 +138,7 @@ static void start(struct supervisor *s, int which)
 		.directory = s->options.directory,
 		.config_path = s->options.config_path,
 		.config_memfd = s->options.config_memfd,
+		.files_memfd = which == EDGE ? s->options.files_memfd : -1,
 		.control_socket = which == EDGE ? s->options.control_socket : -1,
 		.lock = s->options.lock,
 	};
@@ -173,7 +175,7 @@ static void stop(struct supervisor *s, const char *why)
 // Edge may not be allowed to read the file any more, so it gets the text with the wish.
 static void reload(struct supervisor *s)
 {
-	int memfd;
+	int memfd, files;
 
 	if (!s->children[EDGE].ready) {
 		s->reload_wanted = true;
@@ -186,7 +188,12 @@ static void reload(struct supervisor *s)
 			strerror(-memfd));
 		return;
 	}
+	files = certificate_files_read(s->options.config_path, memfd);
+	if (files >= 0)
+		tell(&s->children[EDGE], CHILD_LINK_FILES, files);
 	tell(&s->children[EDGE], CHILD_LINK_RELOAD, memfd);
+	if (files >= 0)
+		close(files);
 	close(memfd);
 }
 
@@ -232,11 +239,29 @@ static void take_config(struct supervisor *s, const struct child *from, int fd)
 	}
 }
 
+// Keys: for the next edge, and for nobody else.
+static void take_files(struct supervisor *s, const struct child *from, int fd)
+{
+	if (from != &s->children[EDGE] || fd < 0 || !config_memfd_is_sealed(fd)) {
+		fprintf(stderr, "posternd: %s sent files that are not taken\n", from->name);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (s->options.files_memfd >= 0)
+		close(s->options.files_memfd);
+	s->options.files_memfd = fd;
+}
+
 static void take_record(
 	struct supervisor *s, struct child *from, const struct child_link_record *record, int fd)
 {
 	if (record->kind == CHILD_LINK_CONFIG) {
 		take_config(s, from, fd);
+		return;
+	}
+	if (record->kind == CHILD_LINK_FILES) {
+		take_files(s, from, fd);
 		return;
 	}
 	if (fd >= 0)

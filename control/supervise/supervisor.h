@@ -19,6 +19,7 @@ struct supervisor_options {
 	const char *directory; // of the children's executables
 	const char *config_path;
 	int config_memfd;   // sealed; taken over
+	int files_memfd;    // certificates and keys that go with it; likewise. -1: none
 	int control_socket; // listening
 	int lock;           // child_link.h, CHILD_LOCK_FD; -1: none
 };

@@ -23,6 +23,14 @@ enum {
 		500, // octets/s of a body; one that is slower for LIMIT_COMMAND_S: the same
 	LIMIT_CONNS_PER_CLIENT = 50, // default of max_connections_per_client; more: 421 4.7.0
 
+	// TLS, of one worker
+	LIMIT_TLS_SESSIONS = 8192,   // more: 454 to STARTTLS; on port 465 the connection is closed
+	LIMIT_TLS_HANDSHAKES = 2048, // under way; more: the same
+	LIMIT_TLS_HANDSHAKES_PER_CLIENT = 32, // likewise; a v6 client is its /64
+	LIMIT_TLS_HANDSHAKE_S = 30,           // one that takes longer: close
+	LIMIT_TLS_JOBS = 64,   // steps of handshakes with a handshake thread; more wait, unread
+	LIMIT_TLS_THREADS = 2, // that do handshakes, for all workers
+
 	// TCP: what a peer may cost
 	LIMIT_TCP_SYN_RETRIES = 6,     // our SYN: 127 s, then closed(TIMEOUT)
 	LIMIT_TCP_SYN_ACK_RETRIES = 5, // 63 s, then the slot goes back without a word

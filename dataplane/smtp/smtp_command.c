@@ -21,6 +21,7 @@ struct verb {
 static const struct verb verbs[] = {
 	OURS(EHLO),
 	OURS(HELO),
+	OURS(STARTTLS),
 	OURS(MAIL),
 	OURS(RCPT),
 	OURS(DATA),
@@ -31,7 +32,6 @@ static const struct verb verbs[] = {
 	OURS(QUIT),
 	NOT_OURS("EXPN", NOT_IMPLEMENTED),
 	NOT_OURS("AUTH", NOT_IMPLEMENTED),
-	NOT_OURS("STARTTLS", NOT_IMPLEMENTED),
 	NOT_OURS("BDAT", NOT_IMPLEMENTED),
 	NOT_OURS("TURN", NOT_IMPLEMENTED),
 	NOT_OURS("ETRN", NOT_IMPLEMENTED),
@@ -113,7 +113,8 @@ bool smtp_command_has_arg_for(enum smtp_event ev, struct slice arg)
 {
 	if (ev == SMTP_EV_EHLO || ev == SMTP_EV_HELO)
 		return is_name(arg);
-	if (ev == SMTP_EV_RSET || ev == SMTP_EV_DATA || ev == SMTP_EV_QUIT)
+	if (ev == SMTP_EV_STARTTLS || ev == SMTP_EV_RSET || ev == SMTP_EV_DATA ||
+		ev == SMTP_EV_QUIT)
 		return arg.len == 0;
 	return ev != SMTP_EV_VRFY || arg.len > 0;
 }

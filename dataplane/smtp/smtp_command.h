@@ -20,7 +20,7 @@ struct smtp_command {
 // line without CRLF. Verbs are recognised in any case.
 struct smtp_command smtp_command_parse(struct slice line);
 
-// Whether arg may follow the verb of ev: a name for EHLO and HELO, nothing for RSET, DATA and QUIT, something for VRFY.
+// Whether arg may follow the verb of ev: a name for EHLO and HELO, nothing for STARTTLS, RSET, DATA and QUIT, something for VRFY.
 // MAIL and RCPT have functions of their own.
 bool smtp_command_has_arg_for(enum smtp_event ev, struct slice arg);
 

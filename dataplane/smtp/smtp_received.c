@@ -6,7 +6,8 @@
 #include "smtp/smtp_command.h"
 
 enum {
-	ACCOUNT_OCTETS = 128, // twice that when each is escaped
+	ACCOUNT_OCTETS = 128,
+	TLS_OCTETS = 64, // twice that when each is escaped
 	QUEUE_ID_OCTETS = 64,
 };
 
@@ -145,6 +146,29 @@ static void put_from(struct header *h, const struct smtp_received *r)
 	put_text(h, "])\r\n");
 }
 
+// RFC 3848: the S says that it came through TLS, the A that the client logged in.
+static const char *with_text(const struct smtp_received *r)
+{
+	const bool known = r->account.len > 0, tls = r->tls_version != NULL;
+
+	if (!r->esmtp)
+		return ") with SMTP id ";
+	if (tls)
+		return known ? ") with ESMTPSA id " : ") with ESMTPS id ";
+	return known ? ") with ESMTPA id " : ") with ESMTP id ";
+}
+
+static void put_tls(struct header *h, const struct smtp_received *r)
+{
+	if (r->tls_version == NULL)
+		return;
+	put_text(h, "\r\n\t(using ");
+	put_comment(h, slice_of(r->tls_version), TLS_OCTETS);
+	put_text(h, " with cipher ");
+	put_comment(h, slice_of(r->tls_cipher), TLS_OCTETS);
+	put_text(h, ")");
+}
+
 static void put_by(struct header *h, const struct smtp_received *r)
 {
 	bool known = r->account.len > 0;
@@ -153,16 +177,14 @@ static void put_by(struct header *h, const struct smtp_received *r)
 	put_name(h, slice_of(r->fqdn));
 	put_text(h, " (Postern, vserver ");
 	put_comment(h, slice_of(r->vserver), LIMIT_NAME_OCTETS);
-	// RFC 3848: the A says that the client logged in.
-	put_text(h, !r->esmtp ? ") with SMTP id "
-		    : known   ? ") with ESMTPA id "
-			      : ") with ESMTP id ");
+	put_text(h, with_text(r));
 	put_printable(h, slice_of(r->queue_id), QUEUE_ID_OCTETS);
 	if (known) {
 		put_text(h, "\r\n\t(authenticated ");
 		put_comment(h, r->account, ACCOUNT_OCTETS);
 		put_text(h, ")");
 	}
+	put_tls(h, r);
 }
 
 static void put_for(struct header *h, const struct smtp_received *r)

@@ -19,6 +19,7 @@ struct smtp_received {
 	const char *fqdn;
 	const char *vserver;
 	const char *queue_id;
+	const char *tls_version, *tls_cipher; // NULL: it came in the clear
 	bool esmtp;
 	int64_t unix_s;         // UTC
 	struct slice only_rcpt; // empty unless the message has exactly one recipient

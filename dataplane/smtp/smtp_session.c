@@ -97,8 +97,29 @@ static struct effect hello_old(struct smtp_session *s, struct turn *turn)
 	return greet_back(s, turn, false);
 }
 
+// RFC 3207 4.2: what the client said in the clear, anybody may have said.
+static void forget(struct smtp_session *s, struct block_pool *blocks)
+{
+	if (helo_is_long(s))
+		block_pool_give(blocks, s->helo_block);
+	s->helo_len = 0;
+	s->esmtp = false;
+}
+
+static struct effect ask_tls(struct smtp_session *s, struct turn *turn)
+{
+	if (!turn->io->service->tls)
+		return refuse(SMTP_REPLY_NOT_IMPLEMENTED);
+	if (s->tls)
+		return refuse(SMTP_REPLY_BAD_SEQUENCE);
+	if (!smtp_command_has_arg_for(SMTP_EV_STARTTLS, turn->arg))
+		return refuse(SMTP_REPLY_SYNTAX);
+	return ask(SMTP_NEED_TLS);
+}
+
 // All lines but the last, which is the action's reply.
-static void write_extensions(const struct smtp_service *service, struct smtp_out *out)
+static void write_extensions(
+	const struct smtp_session *s, const struct smtp_service *service, struct smtp_out *out)
 {
 	static const struct slice none;
 	uint8_t digits[10];
@@ -111,6 +132,8 @@ static void write_extensions(const struct smtp_service *service, struct smtp_out
 	smtp_reply_write_more(
 		out, SMTP_REPLY_EHLO_SIZE, (struct slice){digits + at, sizeof(digits) - at});
 	smtp_reply_write_more(out, SMTP_REPLY_EHLO_8BITMIME, none);
+	if (service->tls && !s->tls)
+		smtp_reply_write_more(out, SMTP_REPLY_EHLO_STARTTLS, none);
 }
 
 static struct effect hello(struct smtp_session *s, struct turn *turn)
@@ -119,7 +142,7 @@ static struct effect hello(struct smtp_session *s, struct turn *turn)
 
 	if (effect.stay)
 		return effect;
-	write_extensions(turn->io->service, &turn->io->reply);
+	write_extensions(s, turn->io->service, &turn->io->reply);
 	return say(SMTP_REPLY_EHLO_ENHANCED);
 }
 
@@ -217,6 +240,13 @@ static struct effect say_verdict(struct smtp_session *s, struct turn *turn)
 	return say(turn->verdict);
 }
 
+static struct effect begin_tls(struct smtp_session *s, struct turn *turn)
+{
+	forget(s, turn->io->blocks);
+	s->tls = true;
+	return say_verdict(s, turn);
+}
+
 static struct effect judge_mail(struct smtp_session *s, struct turn *turn)
 {
 	turn->say = turn->arg.len > 0 ? turn->arg : path_slice(&s->txn->sender);
@@ -275,9 +305,12 @@ static const struct transition table[SMTP_ST_COUNT][SMTP_EV_COUNT] = {
 	                     ANYTIME(GREET) },
 	IN(READY)        = { ON(EHLO)      = GO(hello, READY),
 	                     ON(HELO)      = GO(hello_old, READY),
+	                     ON(STARTTLS)  = GO(ask_tls, TLS_VERDICT),
 	                     ON(MAIL)      = GO(ask_mail, MAIL_VERDICT),
 	                     ON(RSET)      = GO(reset, READY),
 	                     ANYTIME(READY) },
+	IN(TLS_VERDICT)  = { ON(ALLOW)     = GO(begin_tls, GREET),
+	                     ON(DENY)      = GO(say_verdict, READY) },
 	IN(MAIL_VERDICT) = { ON(ALLOW)     = GO(judge_mail, MAIL),
 	                     ON(DENY)      = GO(judge_mail, READY) },
 	IN(MAIL)         = { ON(EHLO)      = GO(hello, READY),
@@ -310,8 +343,8 @@ static const struct transition table[SMTP_ST_COUNT][SMTP_EV_COUNT] = {
 // whichever way it ended.
 static void enter(struct smtp_session *s, enum smtp_state next, struct block_pool *blocks)
 {
-	bool in_transaction =
-		next != SMTP_ST_GREET && next != SMTP_ST_READY && next != SMTP_ST_CLOSED;
+	bool in_transaction = next != SMTP_ST_GREET && next != SMTP_ST_READY &&
+			      next != SMTP_ST_TLS_VERDICT && next != SMTP_ST_CLOSED;
 
 	if (!in_transaction && s->txn != NULL) {
 		smtp_transaction_end(s->txn, blocks);
@@ -491,8 +524,9 @@ void smtp_session_greet(struct smtp_session *s, enum smtp_reply greeting, struct
 
 bool smtp_session_is_waiting(const struct smtp_session *s)
 {
-	return s->state == SMTP_ST_MAIL_VERDICT || s->state == SMTP_ST_RCPT_VERDICT ||
-	       s->state == SMTP_ST_DATA_VERDICT || s->state == SMTP_ST_COMMIT;
+	return s->state == SMTP_ST_TLS_VERDICT || s->state == SMTP_ST_MAIL_VERDICT ||
+	       s->state == SMTP_ST_RCPT_VERDICT || s->state == SMTP_ST_DATA_VERDICT ||
+	       s->state == SMTP_ST_COMMIT;
 }
 
 struct smtp_step smtp_session_step(struct smtp_session *s, struct slice in, struct smtp_io *io)
@@ -525,9 +559,7 @@ void smtp_session_end(struct smtp_session *s, enum smtp_reply reply, struct smtp
 void smtp_session_free(struct smtp_session *s, struct block_pool *blocks)
 {
 	enter(s, SMTP_ST_CLOSED, blocks);
-	if (helo_is_long(s))
-		block_pool_give(blocks, s->helo_block);
-	s->helo_len = 0;
+	forget(s, blocks);
 }
 
 struct slice smtp_session_helo(const struct smtp_session *s)

@@ -8,7 +8,7 @@
 // Memory:  struct smtp_session is embedded in the connection, and has only what lives as long; a transaction takes blocks of
 //          LIMIT_BLOCK_OCTETS from the pool that the owner lends with each step, and gives them back when it ends. An idle
 //          session after EHLO with a name of up to 64 octets holds no block.
-// Blocks:  never. A verdict or commit that is not there yet is a state (MAIL_VERDICT, RCPT_VERDICT, DATA_VERDICT, COMMIT),
+// Blocks:  never. A verdict or commit that is not there yet is a state (TLS_VERDICT, MAIL_VERDICT, RCPT_VERDICT, DATA_VERDICT, COMMIT),
 //          not a wait: the owner leaves pipelined commands unread (RFC 2920) until it is in.
 
 #pragma once
@@ -26,6 +26,7 @@
 #define SMTP_STATES(STATE)                                                                         \
 	STATE(GREET)        /* EHLO or HELO */                                                     \
 	STATE(READY)        /* MAIL */                                                             \
+	STATE(TLS_VERDICT)  /* whether there is room for a TLS session */                          \
 	STATE(MAIL_VERDICT) /* the owner's verdict on the sender */                                \
 	STATE(MAIL)         /* first RCPT */                                                       \
 	STATE(RCPT_VERDICT) /* the owner's verdict on the last recipient */                        \
@@ -39,6 +40,7 @@
 #define SMTP_EVENTS(EVENT)                                                                         \
 	EVENT(EHLO)                                                                                \
 	EVENT(HELO)                                                                                \
+	EVENT(STARTTLS)                                                                            \
 	EVENT(MAIL)                                                                                \
 	EVENT(RCPT)                                                                                \
 	EVENT(DATA)                                                                                \
@@ -70,7 +72,8 @@ enum smtp_event {
 enum smtp_need {
 	SMTP_NEED_INPUT, // everything useful was taken; come back with more octets (the rest stays unread)
 	SMTP_NEED_AGAIN, // one command was answered; there may be more in what is left of in
-	SMTP_NEED_MAIL,  // judge s->txn->sender, then smtp_session_verdict()
+	SMTP_NEED_TLS, // make room for a TLS session, then smtp_session_verdict(); after ALLOW come octets from inside of it only
+	SMTP_NEED_MAIL, // judge s->txn->sender, then smtp_session_verdict()
 	SMTP_NEED_RCPT, // judge s->txn->candidate, then smtp_session_verdict(); strings live until then
 	SMTP_NEED_DATA, // make room for a message (queue id, first buffer), then smtp_session_verdict()
 	SMTP_NEED_BODY, // body octets are in io->body (none, when it had no room); take them and give room; then step again
@@ -91,6 +94,7 @@ struct smtp_limits {
 struct smtp_service {
 	const char *fqdn;
 	struct smtp_limits limits;
+	bool tls; // there is a certificate: STARTTLS is offered
 };
 
 struct smtp_session {
@@ -99,6 +103,7 @@ struct smtp_session {
 	uint8_t refused; // senders and recipients refused; LIMIT_REFUSALS are free, each further one is an error
 	uint8_t state; // enum smtp_state; written by one function only
 	bool esmtp;
+	bool tls; // its octets come from inside TLS: since STARTTLS, or the owner says so before the greeting
 	uint8_t helo_len; // octets of helo[], or of helo_block when they do not fit there
 	union {
 		uint8_t helo[64];
@@ -132,7 +137,7 @@ void smtp_session_greet(struct smtp_session *s, enum smtp_reply greeting, struct
 // io->reply and io->body are appended to. Body octets are good up to here, but the message may still be refused.
 struct smtp_step smtp_session_step(struct smtp_session *s, struct slice in, struct smtp_io *io);
 
-// The owner's answer to NEED_MAIL, NEED_RCPT, NEED_DATA, NEED_COMMIT: reply is what to say; a 2xx or 3xx code allows. arg is the reply's
+// The owner's answer to NEED_TLS, NEED_MAIL, NEED_RCPT, NEED_DATA, NEED_COMMIT: reply is what to say; a 2xx or 3xx code allows. arg is the reply's
 // argument where it is not the address itself (the queue id of QUEUED); an empty arg stands for the address or the
 // service's name. Closes when the code is 421.
 struct smtp_step smtp_session_verdict(

@@ -23,6 +23,7 @@ static void run(struct owner *o, const struct plan *plan, const uint8_t *at, siz
 	size_t piece = plan->piece;
 
 	owner_init(o, plan->room, plan->blocks);
+	o->service.tls = plan->blocks % 2 == 0;
 	if (plan->in_body)
 		owner_feed_text(o, opening);
 	for (size_t done = 0; done < len;) {

@@ -11,14 +11,17 @@ ALLOWED = {
     'net': 'base',
     'tcp': 'base net',
     'smtp': 'base',
+    'tls': 'base',
+    # Certificates and handshake threads: the same OpenSSL, where it may block.
+    'handshake': 'base config tls',
     'config': 'base',
     'policy': 'base config',
     'spool': 'base',
-    'supervise': 'base config',
+    'supervise': 'base config handshake',
     # The worker joins them; of the spool it sees the contract of the writer's rings only.
-    'dataplane': 'base net tcp smtp config policy spool',
+    'dataplane': 'base net tcp smtp config policy spool tls',
     # Of postern-lookup: how to ask it.
-    'control': 'base net smtp config policy dataplane spool supervise lookup',
+    'control': 'base net smtp config policy dataplane spool supervise lookup tls handshake',
     'lookup': 'base config supervise',
     # Of postern-lookup it sees the records only.
     'deliver': 'base config spool supervise lookup',
@@ -28,7 +31,7 @@ ALLOWED = {
 }
 BY_FOLDER = {
     'dataplane/base': 'base', 'dataplane/net': 'net', 'dataplane/tcp': 'tcp', 'dataplane/smtp': 'smtp',
-    'dataplane/policy': 'policy', 'dataplane': 'dataplane', 'config': 'config', 'control': 'control',
+    'dataplane/policy': 'policy', 'dataplane/tls': 'tls', 'control/tls': 'handshake', 'dataplane': 'dataplane', 'config': 'config', 'control': 'control',
     'control/spool': 'spool', 'control/supervise': 'supervise', 'control/deliver': 'deliver', 'control/lookup': 'lookup',
     'control/ctl': 'ctl', 'bench': 'bench',
 }

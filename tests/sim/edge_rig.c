@@ -481,7 +481,7 @@ static struct rig *start(const char *yaml, const struct rig_size *size, unsigned
 	start_eal(rig->size.eal_mib);
 	rig->edge.qsbr = rte_zmalloc("qsbr", rte_rcu_qsbr_get_memsize(LIMIT_WORKERS), 64);
 	assert(rte_rcu_qsbr_init(rig->edge.qsbr, LIMIT_WORKERS) == 0);
-	assert(reload_init(&rig->edge, config, -1, &rig->reload) == ERR_OK);
+	assert(reload_init(&rig->edge, config, -1, NULL, &rig->reload) == ERR_OK);
 	rig->common.mbufs = rte_pktmbuf_pool_create(
 		"mbufs", rig->size.mbufs, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert(rig->common.mbufs != NULL);

@@ -293,10 +293,21 @@ static bool has_line(const char *text, const char *begin)
 	return false;
 }
 
+static bool is_met(const struct turn_client *c, uint16_t port)
+{
+	return c->conn == NULL || (port == 25 ? c->len > 0 : c->open);
+}
+
 struct turn_client *turn_rig_connect(struct turn_rig *rig, const char *from, const char *to)
 {
+	return turn_rig_connect_port(rig, from, to, 25);
+}
+
+struct turn_client *turn_rig_connect_port(
+	struct turn_rig *rig, const char *from, const char *to, uint16_t port)
+{
 	struct turn_client *c = calloc(1, sizeof(*c));
-	struct segment tuple = {.src_port = rig->parts->next_port++, .dst_port = 25};
+	struct segment tuple = {.src_port = rig->parts->next_port++, .dst_port = port};
 	uint64_t end = rig->now_us + SAY_US;
 
 	assert(c != NULL && ip_addr_parse(from, &tuple.src) && ip_addr_parse(to, &tuple.dst));
@@ -307,7 +318,7 @@ struct turn_client *turn_rig_connect(struct turn_rig *rig, const char *from, con
 	c->conn = tcp_connect(rig->parts->stack, &tuple, rig->now_us);
 	assert(c->conn != NULL);
 	tcp_flush(rig->parts->stack, rig->now_us);
-	while (c->conn != NULL && c->len == 0 && rig->now_us < end)
+	while (!is_met(c, port) && rig->now_us < end)
 		turn_rig_run_us(rig, TURN_US);
 	return c;
 }
@@ -330,9 +341,12 @@ void turn_rig_send(struct turn_client *c, const char *text)
 {
 	c->len = 0;
 	c->text[0] = '\0';
-	assert(c->conn != NULL &&
-		tcp_send(c->conn, (struct slice){(const uint8_t *)text, strlen(text)},
-			c->rig->now_us));
+	turn_rig_send_octets(c, (struct slice){(const uint8_t *)text, strlen(text)});
+}
+
+void turn_rig_send_octets(struct turn_client *c, struct slice octets)
+{
+	assert(c->conn != NULL && tcp_send(c->conn, octets, c->rig->now_us));
 	tcp_flush(c->rig->parts->stack, c->rig->now_us);
 }
 
@@ -388,18 +402,23 @@ static void on_mistake(void *user, const char *path, struct config_pos pos, cons
 	fprintf(stderr, "%s:%u:%u: %s\n", path, pos.line, pos.column, message);
 }
 
+static void write_yaml(const struct turn_rig_parts *p, const char *yaml)
+{
+	FILE *f = fopen(p->yaml, "w");
+
+	assert(f != NULL);
+	fprintf(f, "spool: %s/spool\n%s", p->directory, yaml);
+	fclose(f);
+}
+
 static struct config *write_and_load(struct turn_rig_parts *p, const char *yaml)
 {
 	struct config *config;
-	FILE *f;
 
 	snprintf(p->directory, sizeof(p->directory), "/tmp/postern-turn-XXXXXX");
 	assert(mkdtemp(p->directory) != NULL);
 	snprintf(p->yaml, sizeof(p->yaml), "%s/c.yaml", p->directory);
-	f = fopen(p->yaml, "w");
-	assert(f != NULL);
-	fprintf(f, "spool: %s/spool\n%s", p->directory, yaml);
-	fclose(f);
+	write_yaml(p, yaml);
 	config = config_load(p->yaml, -1, on_mistake, NULL);
 	assert(config != NULL);
 	return config;
@@ -484,7 +503,7 @@ struct turn_rig *turn_rig_start(const char *yaml)
 	start_eal();
 	rig->edge.qsbr = rte_zmalloc("qsbr", rte_rcu_qsbr_get_memsize(LIMIT_WORKERS), 64);
 	assert(rte_rcu_qsbr_init(rig->edge.qsbr, LIMIT_WORKERS) == 0);
-	assert(reload_init(&rig->edge, config, -1, &rig->parts->reload) == ERR_OK);
+	assert(reload_init(&rig->edge, config, -1, NULL, &rig->parts->reload) == ERR_OK);
 	rig->parts->common.mbufs = rte_pktmbuf_pool_create(
 		"mbufs", 16383, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert(rig->parts->common.mbufs != NULL);
@@ -493,6 +512,12 @@ struct turn_rig *turn_rig_start(const char *yaml)
 	start_clients(rig);
 	turn_rig_run_us(rig, 3000000); // addresses are probed for first
 	return rig;
+}
+
+void turn_rig_reload(struct turn_rig *rig, const char *yaml)
+{
+	write_yaml(rig->parts, yaml);
+	assert(reload_from_path(rig->parts->reload, rig->parts->yaml, on_mistake, NULL) != 0);
 }
 
 struct turn_link turn_rig_link(const struct turn_rig *rig)

@@ -54,6 +54,9 @@ struct turn_rig {
 struct turn_rig *turn_rig_start(const char *yaml);
 void turn_rig_free(struct turn_rig *rig);
 
+// Its configuration is another from the worker's next turn on.
+void turn_rig_reload(struct turn_rig *rig, const char *yaml);
+
 // For those who make and take frames themselves: the two ends of the link, where frames are made of, and who is at its ends.
 struct turn_link {
 	struct rte_ring *to_edge, *from_edge;
@@ -79,8 +82,15 @@ uint32_t turn_rig_bare(const struct turn_rig *rig);
 struct turn_client *turn_rig_connect(struct turn_rig *rig, const char *from, const char *to);
 void turn_rig_close(struct turn_client *c);
 
+// The same to another port, whose peer waits for no greeting.
+struct turn_client *turn_rig_connect_port(
+	struct turn_rig *rig, const char *from, const char *to, uint16_t port);
+
 // Its frames are on the wire when this returns, as far as the window allows.
 void turn_rig_send(struct turn_client *c, const char *text);
+
+// Octets that may be no text; what was heard stays.
+void turn_rig_send_octets(struct turn_client *c, struct slice octets);
 
 // Send and run until a line that begins so has come; fails the test after 1 s. Returns what was heard.
 const char *turn_rig_say(struct turn_client *c, const char *text, const char *begin);

@@ -128,7 +128,7 @@ static inline void control_world_make(
 	assert_int_equal(rte_rcu_qsbr_init(w->edge.qsbr, WORLD_WORKERS), 0);
 	config = config_load(w->path, -1, control_world_mistake, w);
 	assert_non_null(config);
-	assert_int_equal(reload_init(&w->edge, config, supervisor_link, &w->reload), ERR_OK);
+	assert_int_equal(reload_init(&w->edge, config, supervisor_link, NULL, &w->reload), ERR_OK);
 }
 
 // NULL: freed.

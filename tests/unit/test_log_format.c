@@ -129,7 +129,7 @@ static void test_log_format_refusal_names_rule_file_line_epoch_and_client(void *
 	assert_string_equal(out,
 		"2026-09-21 14:13:20.123 7 100000000001a 10.2.2.2 4711 10.12.170.5 25 relay rcpt "
 		"refuse none "
-		"/etc/postern/test.yaml:13 550 - a@b.example c@d.example - helo.example - -\n");
+		"/etc/postern/test.yaml:13 550 - a@b.example c@d.example - helo.example - - - -\n");
 }
 
 static void test_log_format_accepted_recipient_names_its_entry(void **state)
@@ -157,8 +157,8 @@ static void test_log_format_refused_connection_names_the_list(void **state)
 	r.verdict = POLICY_REFUSE;
 	r.rule = POLICY_RULE_CONNECT_LIST;
 	w3c_of(*state, &r, out);
-	assert_non_null(strstr(
-		out, " refused refuse connections /etc/postern/test.yaml:11 - - - - - - - -\n"));
+	assert_non_null(strstr(out,
+		" refused refuse connections /etc/postern/test.yaml:11 - - - - - - - - - -\n"));
 }
 
 static void test_log_format_refusal_by_form_names_the_reply_not_the_list(void **state)
@@ -201,7 +201,7 @@ static void test_log_format_lone_dash_is_not_nothing(void **state)
 	struct log_record r = record_of(*state, "10.2.2.2", "-", "", "-");
 
 	w3c_of(*state, &r, out);
-	assert_non_null(strstr(out, " %2D - - %2D - -\n"));
+	assert_non_null(strstr(out, " %2D - - %2D - - - -\n"));
 }
 
 static void test_log_format_longest_hostile_record_is_one_line(void **state)

@@ -34,6 +34,32 @@ static void test_reload_publishes_the_next_epoch(void **state)
 	control_world_free(&w);
 }
 
+static void test_reload_certificate_that_is_not_there_is_told_and_changes_nothing(void **state)
+{
+	struct control_world w;
+	struct reload *other;
+	char text[4096], *at;
+	const char tls[] = "    tls: {certificate: none.pem, key: none.key}\n";
+
+	(void)state;
+	control_world_make(&w, "a", -1);
+	control_world_text(&w, "a", "10.1.1.0/24", text, sizeof(text) - sizeof(tls));
+	at = strstr(text, "    fqdn: ");
+	memmove(at + sizeof(tls) - 1, at, strlen(at) + 1);
+	memcpy(at, tls, sizeof(tls) - 1);
+	assert_int_equal(reload_from_memfd(w.reload, w.path, config_from_text_fd(text),
+				 control_world_mistake, &w),
+		0);
+	assert_int_equal(w.mistakes, 2);
+	assert_non_null(strstr(w.last_mistake, "cannot read: No such file"));
+	assert_int_equal(running(&w)->snapshot->epoch, 1);
+	assert_int_equal(
+		reload_init(&w.edge, config_load(w.path, config_from_text_fd(text), NULL, NULL), -1,
+			NULL, &other),
+		ERR_CERTIFICATE);
+	control_world_free(&w);
+}
+
 static void test_reload_bad_text_changes_nothing(void **state)
 {
 	struct control_world w;
@@ -165,6 +191,10 @@ static void test_reload_tells_the_supervisor_with_the_sealed_text(void **state)
 	assert_int_equal(child_link_receive(pair[1], &record, &fd), 0); // nothing new at the start
 	assert_int_equal(again(&w, "a", "10.2.2.0/24"), 2);
 	assert_int_equal(child_link_receive(pair[1], &record, &fd), 1);
+	assert_int_equal(record.kind, CHILD_LINK_FILES);
+	assert_true(config_memfd_is_sealed(fd));
+	close(fd);
+	assert_int_equal(child_link_receive(pair[1], &record, &fd), 1);
 	assert_int_equal(record.kind, CHILD_LINK_CONFIG);
 	assert_true(config_memfd_is_sealed(fd));
 	assert_true(pread(fd, text, sizeof(text) - 1, 0) > 0);
@@ -218,6 +248,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reload_publishes_the_next_epoch),
 		cmocka_unit_test(test_reload_bad_text_changes_nothing),
+		cmocka_unit_test(
+			test_reload_certificate_that_is_not_there_is_told_and_changes_nothing),
 		cmocka_unit_test(test_reload_what_needs_a_restart_is_named_with_its_line),
 		cmocka_unit_test(test_reload_old_policy_waits_for_workers_and_log),
 		cmocka_unit_test(test_reload_stuck_worker_bounds_what_is_held),

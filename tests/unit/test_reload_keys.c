@@ -1,6 +1,7 @@
 // Every key of the configuration: a reload applies it, or refuses it with its line. Nothing is passed over in silence.
 
 #include "control_world.h"
+#include "tls_world.h"
 
 #include <sys/socket.h>
 
@@ -74,6 +75,9 @@ static const char written[] = "own_networks: [10.0.0.0/8]\n"
 			      "    relay:\n"
 			      "      only: [10.2.1.0/24]\n"
 			      "      authenticated: false\n"
+			      "    tls:\n"
+			      "      certificate: a.pem\n"
+			      "      key: a.key\n"
 			      "    log:\n"
 			      "      file: a.log\n"
 			      "      format: w3c\n"
@@ -83,6 +87,10 @@ static const char written[] = "own_networks: [10.0.0.0/8]\n"
 			      "  - vserver: a\n"
 			      "    relays_without_login: {only: [10.0.0.0/8]}\n"
 			      "    connects: {only: [0.0.0.0/0, \"::/0\"]}\n";
+
+// One of a pair alone does not fit.
+#define A_PAIR "certificate: a.pem\n      key: a.key"
+#define B_PAIR "certificate: b.pem\n      key: b.key"
 
 // What stands for a key in the text above, and what is written instead. Where the key itself must be another (all_except), both are.
 static const struct change {
@@ -149,6 +157,8 @@ static const struct change {
 	{SCHEMA_SECTION_RELAY, "only", "[10.2.1.0/24]", "[10.3.1.0/24]", APPLIED},
 	{SCHEMA_SECTION_RELAY, "all_except", "only: [10.2.1.0/24]", "all_except: [10.2.1.0/24]",
 		APPLIED},
+	{SCHEMA_SECTION_TLS, "certificate", A_PAIR, B_PAIR, APPLIED},
+	{SCHEMA_SECTION_TLS, "key", A_PAIR, B_PAIR, APPLIED},
 	{SCHEMA_SECTION_LOG, "file", "a.log", "c.log", APPLIED},
 	{SCHEMA_SECTION_LOG, "format", "w3c", "both", APPLIED},
 	{SCHEMA_SECTION_GUARANTEE, "vserver", "vserver: a", "vserver: b", APPLIED},
@@ -213,6 +223,7 @@ static void put_vserver(struct effects *e, const struct edge_policy *policy, uin
 	put(e, "confirm %d\n", config->forward_confirm);
 	put(e, "limits %u %u %u %u\n", service->limits.message_octets, service->limits.recipients,
 		config->max_connections, config->max_connections_per_client);
+	put(e, "tls %d until %ld\n", policy->tls[v] != NULL, policy->tls_expires_s[v]);
 	for (int json = 0; json < 2; json++)
 		put(e, "log %s\n",
 			log_path_of(policy->snapshot->config, config, json == 1, path) ? path
@@ -332,6 +343,8 @@ static void expect_handed_on(const struct change *change, int link, const char *
 	char got[TEXT_OCTETS] = "";
 	int fd = -1;
 
+	if (child_link_receive(link, &record, &fd) == 1 && record.kind == CHILD_LINK_FILES)
+		close(fd);
 	if (child_link_receive(link, &record, &fd) != 1 || record.kind != CHILD_LINK_CONFIG)
 		print_failed(change, "the supervisor was not told");
 	if (pread(fd, got, sizeof(got) - 1, 0) <= 0 || strcmp(got, text) != 0)
@@ -352,11 +365,13 @@ static void try_change(const struct change *change)
 	// The world's own text is another one: the first reload brings ours, by a world that has the same fixed values.
 	reload_free(w.reload);
 	(void)snprintf(text, sizeof(text), written, w.directory);
+	tls_world_certify(w.directory, "a", 3600);
+	tls_world_certify(w.directory, "b", 7200);
 	struct config *config =
 		config_load(w.path, config_from_text_fd(text), control_world_mistake, &w);
 	assert_non_null(config);
 	memset(w.edge.vservers, 0, sizeof(w.edge.vservers));
-	assert_int_equal(reload_init(&w.edge, config, pair[0], &w.reload), ERR_OK);
+	assert_int_equal(reload_init(&w.edge, config, pair[0], NULL, &w.reload), ERR_OK);
 	effects_of(&w, &before);
 	const unsigned line = replace(text, change->from, change->to);
 

@@ -3,7 +3,7 @@
 //
 //   C: a line of the client      c: octets of the client without CRLF   (\r \n \0 \\ and \xHH are escapes)
 //   S: a line of the server      M: a line of what was committed: "from ", "to ", then the body
-//   L: size recipients errors received_lines
+//   L: size recipients errors received_lines      T: STARTTLS is offered; what follows 220 comes from inside TLS
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +19,7 @@ struct dialog {
 	char name[512];
 	struct owner_text client, said, mail;
 	struct smtp_limits limits;
+	bool tls;
 };
 
 static int hex(char c)
@@ -60,6 +61,10 @@ static void read_line(struct dialog *d, const char *line)
 	if (line[0] == '#' || line[0] == '\n')
 		return;
 	assert_int_equal(line[1], ':');
+	if (line[0] == 'T') {
+		d->tls = true;
+		return;
+	}
 	if (line[0] == 'L') {
 		read_limits(d, text);
 		return;
@@ -119,6 +124,7 @@ static void run(const struct dialog *d, size_t cut, uint32_t room)
 
 	owner_init(&o, room, OWNER_BLOCKS);
 	o.service.limits = d->limits;
+	o.service.tls = d->tls;
 	greet(&o);
 	if (cut == 0) {
 		for (size_t i = 0; i < d->client.len; i++)

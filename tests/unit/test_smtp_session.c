@@ -1,5 +1,4 @@
-// With --table the program prints the whole machine; tests/golden/smtp_session.fsm is that output.
-// Every pair is provoked through what the owner calls: the session is led to the state by a dialogue.
+// With --table the program prints the whole machine; tests/golden/smtp_session.fsm is that. Each pair is provoked by a dialogue.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,9 +28,12 @@ static struct smtp_step step(struct owner *o, const char *text)
 static void lead_to(struct owner *o, enum smtp_state state)
 {
 	owner_init(o, 4096, OWNER_BLOCKS);
+	o->service.tls = true;
 	if (state == SMTP_ST_GREET)
 		return;
 	owner_feed_text(o, "HELO x\r\n");
+	if (state == SMTP_ST_TLS_VERDICT)
+		(void)step(o, "STARTTLS\r\n");
 	if (state == SMTP_ST_MAIL_VERDICT)
 		(void)step(o, "MAIL FROM:<a@foreign.example>\r\n");
 	if (state == SMTP_ST_MAIL || state >= SMTP_ST_RCPT_VERDICT)
@@ -53,8 +55,9 @@ static void lead_to(struct owner *o, enum smtp_state state)
 
 static bool is_waiting(enum smtp_state state)
 {
-	return state == SMTP_ST_MAIL_VERDICT || state == SMTP_ST_RCPT_VERDICT ||
-	       state == SMTP_ST_DATA_VERDICT || state == SMTP_ST_COMMIT;
+	return state == SMTP_ST_TLS_VERDICT || state == SMTP_ST_MAIL_VERDICT ||
+	       state == SMTP_ST_RCPT_VERDICT || state == SMTP_ST_DATA_VERDICT ||
+	       state == SMTP_ST_COMMIT;
 }
 
 static bool may_be_fed(enum smtp_state state, enum smtp_event ev)
@@ -70,6 +73,7 @@ static bool may_be_fed(enum smtp_state state, enum smtp_event ev)
 static const char *const lines[] = {
 	[SMTP_EV_EHLO] = "EHLO x\r\n",
 	[SMTP_EV_HELO] = "HELO x\r\n",
+	[SMTP_EV_STARTTLS] = "STARTTLS\r\n",
 	[SMTP_EV_MAIL] = "MAIL FROM:<c@foreign.example>\r\n",
 	[SMTP_EV_RCPT] = "RCPT TO:<d@neulan.net>\r\n",
 	[SMTP_EV_DATA] = "DATA\r\n",
@@ -86,6 +90,8 @@ static const char *const lines[] = {
 static enum smtp_reply allowing(enum smtp_state state)
 {
 	switch ((int)state) {
+	case SMTP_ST_TLS_VERDICT:
+		return SMTP_REPLY_TLS_READY;
 	case SMTP_ST_MAIL_VERDICT:
 		return SMTP_REPLY_MAIL_OK;
 	case SMTP_ST_RCPT_VERDICT:
@@ -117,8 +123,8 @@ static struct smtp_step provoke(struct owner *o, enum smtp_event ev)
 	return result;
 }
 
-static const char *const needs[] = {
-	"input", "again", "ask_mail", "ask_rcpt", "ask_data", "body", "commit", "abort", "close"};
+static const char *const needs[] = {"input", "again", "ask_tls", "ask_mail", "ask_rcpt", "ask_data",
+	"body", "commit", "abort", "close"};
 
 static void print_pair(FILE *out, enum smtp_state state, enum smtp_event ev)
 {

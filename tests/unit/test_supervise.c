@@ -145,6 +145,7 @@ static void stage_start(struct stage *stage, const char *script)
 		struct supervisor_options options = {.directory = stage->directory,
 			.config_path = path,
 			.config_memfd = config_memfd_read(path),
+			.files_memfd = -1,
 			.control_socket = -1,
 			.lock = -1};
 
